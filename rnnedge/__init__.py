@@ -1,0 +1,1 @@
+"""Recurrent and causal PyTorch networks to streaming ONNX, proven equal."""

@@ -1,0 +1,369 @@
+"""What a streaming model file promises: its inputs, outputs and states.
+
+The contract is JSON in the ONNX file's ``metadata_props["rnnedge.contract"]``. ``docs/contract.md``
+describes it for runtimes in other languages; this module reads, validates and writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+from rnnedge_runtime.errors import ContractError
+
+VERSION = 1
+METADATA_KEY = "rnnedge.contract"
+TENSOR_KEY_PREFIX = "rnnedge.tensor."
+"""Initial values that are not a fill are stored under this prefix, base64 of little-endian bytes."""
+
+BATCH = "batch"
+TIME = "time"
+
+Dim: TypeAlias = int | str
+"""A size, or a symbol: ``"batch"``, ``"time"``, or a whole multiple such as ``"33*batch"``."""
+Mode: TypeAlias = Literal["stream", "sequence"]
+StateKind: TypeAlias = Literal["hidden", "cell", "context", "buffer", "user"]
+DTYPES = (
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+)
+
+_DIM = re.compile(r"(?:([1-9][0-9]*)\*)?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def dim_factor(dim: Dim, symbol: str) -> int:
+    """How often `symbol` counts in `dim`: 1 for ``"batch"``, 33 for ``"33*batch"``, 0 for neither."""
+    if isinstance(dim, int):
+        return 0
+    match = _DIM.fullmatch(dim)
+    if match is None or match[2] != symbol:
+        return 0
+    return int(match[1] or 1)
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output tensor of the graph.
+
+    Attributes:
+        name: the tensor's name in the graph.
+        dtype: numpy's name of the element type.
+        shape: sizes and symbols, one per axis.
+        batch_axis: the axis along which the streams of a batch lie, if there is one.
+        time_axis: the axis along which frames lie. An input without one is given whole with every
+            push; an output without one is the value after the last frame pushed.
+        ratio: output frames per input frame (outputs only).
+        delay: by how many of its own frames the output lags behind the whole-sequence model
+            (outputs only).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+    batch_axis: int | None
+    time_axis: int | None
+    ratio: Fraction = Fraction(1)
+    delay: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """One tensor that is carried from run to run.
+
+    Attributes:
+        name: the path of the module that owns it, and its role: ``encoder.gru.h``.
+        input: the graph input that takes it.
+        output: the graph output that returns it.
+        dtype: numpy's name of the element type.
+        shape: sizes and symbols, one per axis; the batch axis may be folded: ``"33*batch"``.
+        batch_axis: the axis along which the streams of a batch lie, if there is one.
+        batch_outer: the blocks into which a folded batch axis divides before the batch: an axis
+            of ``33*batch`` is ``[batch_outer, batch, 33 / batch_outer]`` flattened.
+        kind: ``hidden``, ``cell``, ``context``, ``buffer``, or ``user`` for one that the module's
+            forward takes and returns.
+        fill: the initial value of every element, unless `tensor` is given.
+        tensor: the metadata key of the initial value, stored with batch 1.
+    """
+
+    name: str
+    input: str
+    output: str
+    dtype: str
+    shape: tuple[Dim, ...]
+    batch_axis: int | None
+    kind: StateKind
+    batch_outer: int = 1
+    fill: float = 0.0
+    tensor: str | None = None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How frames relate to a sampled signal; quantities in Hz and samples."""
+
+    sample_rate_hz: int
+    hop_samples: int
+    window_samples: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The whole promise of one model file. `read` and `to_json` are inverse to each other.
+
+    Attributes:
+        mode: ``stream``: can be run in chunks of any length; ``sequence``: whole sequences only.
+        inputs: data inputs, states not among them.
+        outputs: data outputs, states not among them.
+        states: what is carried from run to run; empty in sequence mode.
+        source: where the file came from: class, versions, checkpoint sha256, opset.
+        parity: what was proved at export, as the verifier wrote it; None when nothing was.
+        signal: the relation of frames to samples, if known.
+    """
+
+    mode: Mode
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: tuple[State, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
+    parity: Mapping[str, Any] | None = None
+    signal: Signal | None = None
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_json(self) -> str:
+        """The contract as it is stored in the file."""
+        return json.dumps(
+            {
+                "version": self.version,
+                "mode": self.mode,
+                "inputs": [_port_to_dict(port, is_output=False) for port in self.inputs],
+                "outputs": [_port_to_dict(port, is_output=True) for port in self.outputs],
+                "states": [_state_to_dict(state) for state in self.states],
+                "source": dict(self.source),
+                "parity": None if self.parity is None else dict(self.parity),
+                "signal": None if self.signal is None else vars(self.signal),
+            },
+            ensure_ascii=False,
+            indent=1,
+        )
+
+
+def read(text: str) -> Contract:
+    """Reads a contract from its JSON.
+
+    Raises:
+        ContractError: it is not JSON, is of a newer version, or contradicts itself.
+    """
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise _damaged(f"it is not JSON ({error})", "the whole text") from error
+    fields = _Fields(data, "contract")
+    version = fields.get("version", int)
+    if version != VERSION:
+        raise ContractError(
+            f"contract version {version} found, this runtime reads version {VERSION}",
+            where=f"metadata {METADATA_KEY!r}, field 'version'",
+            fix="install a newer rnnedge-runtime, or export the model again with this release",
+        )
+    signal = fields.get("signal", dict, optional=True)
+    return Contract(
+        version=version,
+        mode=cast("Mode", fields.get("mode", str)),
+        inputs=tuple(
+            _read_port(item, f"inputs[{i}]") for i, item in enumerate(fields.list("inputs"))
+        ),
+        outputs=tuple(
+            _read_port(item, f"outputs[{i}]") for i, item in enumerate(fields.list("outputs"))
+        ),
+        states=tuple(
+            _read_state(item, f"states[{i}]") for i, item in enumerate(fields.list("states"))
+        ),
+        source=fields.get("source", dict),
+        parity=fields.get("parity", dict, optional=True),
+        signal=None if signal is None else _read_signal(signal),
+    )
+
+
+def _damaged(what: str, where: str) -> ContractError:
+    return ContractError(
+        f"the contract is damaged: {what}",
+        where=f"metadata {METADATA_KEY!r}, {where}",
+        fix="export the model again; if the file was edited, restore the original",
+    )
+
+
+class _Fields:
+    """Typed access to one JSON object, with the path in every error."""
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, dict):
+            raise _damaged(f"an object was expected, got {type(data).__name__}", where)
+        self._data = data
+        self._where = where
+
+    def get(self, key: str, kind: type | tuple[type, ...], *, optional: bool = False) -> Any:
+        value = self._data.get(key)
+        if value is None and optional:
+            return None
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        is_stray_bool = isinstance(value, bool) and bool not in kinds
+        if is_stray_bool or not isinstance(value, kinds):
+            wanted = " or ".join(k.__name__ for k in kinds)
+            got = "nothing" if key not in self._data else type(value).__name__
+            raise _damaged(f"{wanted} expected, got {got}", f"{self._where}, field {key!r}")
+        return value
+
+    def list(self, key: str) -> list[Any]:
+        return cast("list[Any]", self.get(key, list))
+
+    def shape(self) -> tuple[Dim, ...]:
+        dims = self.list("shape")
+        for dim in dims:
+            ok = isinstance(dim, str) and _DIM.fullmatch(dim)
+            if not ok and not (isinstance(dim, int) and not isinstance(dim, bool) and dim >= 0):
+                raise _damaged(f"{dim!r} is neither a size nor a symbol", f"{self._where}, 'shape'")
+        return tuple(dims)
+
+
+def _read_port(data: object, where: str) -> Port:
+    fields = _Fields(data, where)
+    ratio = fields.get("ratio", str, optional=True) or "1"
+    try:
+        parsed_ratio = Fraction(ratio)
+    except (ValueError, ZeroDivisionError) as error:
+        raise _damaged(f"{ratio!r} is not a ratio such as '1/2'", f"{where}, 'ratio'") from error
+    return Port(
+        name=fields.get("name", str),
+        dtype=fields.get("dtype", str),
+        shape=fields.shape(),
+        batch_axis=fields.get("batch_axis", int, optional=True),
+        time_axis=fields.get("time_axis", int, optional=True),
+        ratio=parsed_ratio,
+        delay=fields.get("delay", int, optional=True) or 0,
+    )
+
+
+def _read_state(data: object, where: str) -> State:
+    fields = _Fields(data, where)
+    initial = _Fields(fields.get("initial", dict), f"{where}, 'initial'")
+    tensor = initial.get("tensor", str, optional=True)
+    return State(
+        name=fields.get("name", str),
+        input=fields.get("input", str),
+        output=fields.get("output", str),
+        dtype=fields.get("dtype", str),
+        shape=fields.shape(),
+        batch_axis=fields.get("batch_axis", int, optional=True),
+        batch_outer=fields.get("batch_outer", int, optional=True) or 1,
+        kind=fields.get("kind", str),
+        fill=0.0 if tensor is not None else float(initial.get("fill", (int, float))),
+        tensor=tensor,
+    )
+
+
+def _read_signal(data: object) -> Signal:
+    fields = _Fields(data, "signal")
+    return Signal(
+        sample_rate_hz=fields.get("sample_rate_hz", int),
+        hop_samples=fields.get("hop_samples", int),
+        window_samples=fields.get("window_samples", int),
+    )
+
+
+def _port_to_dict(port: Port, *, is_output: bool) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": port.name,
+        "dtype": port.dtype,
+        "shape": list(port.shape),
+        "batch_axis": port.batch_axis,
+        "time_axis": port.time_axis,
+    }
+    if is_output:
+        data |= {"ratio": str(port.ratio), "delay": port.delay}
+    return data
+
+
+def _state_to_dict(state: State) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "input": state.input,
+        "output": state.output,
+        "dtype": state.dtype,
+        "shape": list(state.shape),
+        "batch_axis": state.batch_axis,
+        "batch_outer": state.batch_outer,
+        "kind": state.kind,
+        "initial": {"fill": state.fill} if state.tensor is None else {"tensor": state.tensor},
+    }
+
+
+def _check(contract: Contract) -> None:
+    """The rules that tie fields to each other; types are checked while reading."""
+    if contract.mode not in get_args(Mode):
+        raise _damaged(f"{contract.mode!r} is not one of {get_args(Mode)}", "field 'mode'")
+    if not contract.inputs or not contract.outputs:
+        raise _damaged("at least one input and one output are needed", "'inputs', 'outputs'")
+    for port in (*contract.inputs, *contract.outputs):
+        _check_tensor(port, f"port {port.name!r}")
+    for state in contract.states:
+        _check_state(state)
+    if contract.mode == "sequence" and contract.states:
+        raise _damaged("a sequence model carries no states", "'states'")
+    if contract.mode == "stream" and all(port.time_axis is None for port in contract.inputs):
+        raise _damaged("a stream needs an input with a time axis", "'inputs'")
+    _check_unique([p.name for p in contract.inputs] + [s.input for s in contract.states], "inputs")
+    _check_unique(
+        [p.name for p in contract.outputs] + [s.output for s in contract.states], "outputs"
+    )
+    _check_unique([s.name for s in contract.states], "states")
+
+
+def _check_unique(names: list[str], where: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _damaged(f"names used twice: {', '.join(twice)}", f"'{where}'")
+
+
+def _check_tensor(tensor: Port | State, where: str) -> None:
+    if tensor.dtype not in DTYPES:
+        raise _damaged(f"unknown element type {tensor.dtype!r}", where)
+    axes = [(BATCH, tensor.batch_axis)]
+    if isinstance(tensor, Port):
+        axes.append((TIME, tensor.time_axis))
+    for symbol, axis in axes:
+        places = [i for i, dim in enumerate(tensor.shape) if dim_factor(dim, symbol)]
+        if places != ([] if axis is None else [axis]):
+            raise _damaged(
+                f"{symbol}_axis is {axis}, but the shape {list(tensor.shape)} names {symbol!r} "
+                f"at {places or 'no axis'}",
+                where,
+            )
+
+
+def _check_state(state: State) -> None:
+    where = f"state {state.name!r}"
+    _check_tensor(state, where)
+    if state.kind not in get_args(StateKind):
+        raise _damaged(f"{state.kind!r} is not one of {get_args(StateKind)}", where)
+    factor = 1 if state.batch_axis is None else dim_factor(state.shape[state.batch_axis], BATCH)
+    if state.batch_outer < 1 or factor % state.batch_outer:
+        raise _damaged(f"batch_outer {state.batch_outer} does not divide {factor}", where)
+    if any(dim_factor(dim, TIME) for dim in state.shape):
+        raise _damaged("a state cannot grow with time", where)
