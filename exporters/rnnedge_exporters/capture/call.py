@@ -1,0 +1,133 @@
+"""How forward is called: which arguments are data, which are states, which results are states.
+
+`bind` decides it (its rules are in `states.py`), `run` and `inference` do it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from rnnedge_exporters.errors import CaptureError
+from rnnedge_exporters.specs import TensorSpec
+from rnnedge_runtime.contract import BATCH, TIME
+
+EXAMPLE_SIZES = {BATCH: 3, TIME: 16}
+"""Sizes at which the module is traced. Neither is 0 or 1, which torch.export would freeze."""
+OTHER_SIZES = {BATCH: 2, TIME: 11}
+"""Sizes at which what was learned at the example's is checked."""
+
+
+@dataclass(frozen=True)
+class StateArgument:
+    """An argument of forward that is a state, and the part of the result that follows it.
+
+    Attributes:
+        parameter: the argument's name.
+        leaves: one spec per tensor in it, the batch axis by name.
+        names: one name per tensor: ``hidden``, or ``hidden.0`` and ``hidden.1``.
+        tree: how the tensors nest.
+        result: the path in forward's result, such as ``(1,)``.
+    """
+
+    parameter: str
+    leaves: tuple[TensorSpec, ...]
+    names: tuple[str, ...]
+    tree: pytree.TreeSpec
+    result: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        """As the user would write it."""
+        path = ".".join(map(str, self.result))
+        nested = pytree.tree_unflatten(list(self.leaves), self.tree)
+        return f"{self.parameter}: {_show(nested)} -> {path}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One way to call forward.
+
+    Attributes:
+        inputs: the data arguments by name.
+        states: the arguments that are states.
+    """
+
+    inputs: Mapping[str, TensorSpec]
+    states: tuple[StateArgument, ...]
+
+    def arguments(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Example arguments of those sizes; all zeros."""
+        arguments: dict[str, Any] = {n: spec.zeros(sizes) for n, spec in self.inputs.items()}
+        for state in self.states:
+            leaves = [leaf.zeros(sizes) for leaf in state.leaves]
+            arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
+        return arguments
+
+
+@contextmanager
+def inference(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every submodule's own mode is restored after."""
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for child, mode in modes:
+            child.training = mode
+
+
+def run(module: nn.Module, arguments: Mapping[str, Any]) -> Any:
+    """Calls forward by keyword; an error of the user's code becomes a clear one.
+
+    Raises:
+        CaptureError: forward raised.
+    """
+    try:
+        return module(**arguments)
+    except Exception as error:
+        shapes = {
+            name: pytree.tree_map_only(Tensor, lambda t: list(t.shape), value)
+            for name, value in arguments.items()
+        }
+        raise CaptureError(
+            f"forward raised {type(error).__name__}: {error}",
+            where=f"{type(module).__name__}.forward called with shapes {shapes}",
+            fix="check that each --input fits forward: element type, order of axes, sizes",
+        ) from error
+
+
+def pick(result: Any, path: Sequence[int | str]) -> Any:
+    """The part of a nested result at `path`."""
+    for key in path:
+        result = result[key] if not isinstance(key, str) else _named(result, key)
+    return result
+
+
+def _show(nested: Any) -> str:
+    return str(nested) if isinstance(nested, TensorSpec) else f"({', '.join(map(_show, nested))})"
+
+
+def _named(result: Any, key: str) -> Any:
+    return result[key] if isinstance(result, Mapping) else getattr(result, key)
+
+
+def parameters_of(module: nn.Module) -> dict[str, inspect.Parameter]:
+    """Named arguments of forward; none when it takes anything by keyword."""
+    parameters = inspect.signature(module.forward).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return {}
+    return {
+        name: p
+        for name, p in parameters.items()
+        if p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    }
+
+

@@ -1,0 +1,87 @@
+"""Recurrent layers as single operators, so that torch.export keeps them whole.
+
+One operator is one layer (one or two directions) over a sequence; layers stack outside of it. That
+is also the grain of ONNX's ``RNN``, ``GRU`` and ``LSTM``. Shapes, with D directions:
+
+* ``x``: [time, batch, input], ``y``: [time, batch, D * hidden];
+* ``h0``, ``c0`` and the final states: [D, batch, hidden];
+* ``weights``: per direction ``w_ih``, ``w_hh`` and, with bias, ``b_ih``, ``b_hh``, in PyTorch's
+  shapes and gate order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+Outputs2 = tuple[Tensor, Tensor]
+Outputs3 = tuple[Tensor, Tensor, Tensor]
+
+
+@custom_op("rnnedge::rnn", mutates_args=())
+def rnn(
+    x: Tensor, h0: Tensor, weights: list[Tensor], nonlinearity: str, bidirectional: bool
+) -> tuple[Tensor, Tensor]:
+    """One layer of `torch.nn.RNN`; `nonlinearity` is ``tanh`` or ``relu``."""
+    function = torch.rnn_tanh if nonlinearity == "tanh" else torch.rnn_relu
+    return _run(function, x, h0, weights, bidirectional)
+
+
+@custom_op("rnnedge::gru", mutates_args=())
+def gru(
+    x: Tensor, h0: Tensor, weights: list[Tensor], bidirectional: bool
+) -> tuple[Tensor, Tensor]:
+    """One layer of `torch.nn.GRU`: the reset gate is applied after the recurrent product."""
+    return _run(torch.gru, x, h0, weights, bidirectional)
+
+
+@custom_op("rnnedge::lstm", mutates_args=())
+def lstm(
+    x: Tensor, h0: Tensor, c0: Tensor, weights: list[Tensor], bidirectional: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One layer of `torch.nn.LSTM` without projection."""
+    return _run(torch.lstm, x, (h0, c0), weights, bidirectional)
+
+
+def _run(
+    function: Callable[..., Any],
+    x: Tensor,
+    state: Tensor | tuple[Tensor, Tensor],
+    weights: list[Tensor],
+    bidirectional: bool,
+) -> Any:
+    with_bias = len(weights) == 4 * (1 + bidirectional)
+    results = function(x, state, weights, with_bias, 1, 0.0, False, bidirectional, False)
+    # An operator may not return what aliases its arguments or another result.
+    return tuple(result.clone() for result in results)
+
+
+def _empty(x: Tensor, h0: Tensor, states: int) -> tuple[Tensor, ...]:
+    directions, batch, hidden = h0.shape
+    y = x.new_empty(x.shape[0], batch, directions * hidden)
+    return (y, *(torch.empty_like(h0) for _ in range(states)))
+
+
+@rnn.register_fake
+def _(x: Tensor, h0: Tensor, weights: Any, nonlinearity: str, bidirectional: bool) -> Any:
+    return _empty(x, h0, 1)
+
+
+@gru.register_fake
+def _(x: Tensor, h0: Tensor, weights: Any, bidirectional: bool) -> Any:
+    return _empty(x, h0, 1)
+
+
+@lstm.register_fake
+def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Any, bidirectional: bool) -> Any:
+    return _empty(x, h0, 2)
+
+
+RNN = torch.ops.rnnedge.rnn.default
+GRU = torch.ops.rnnedge.gru.default
+LSTM = torch.ops.rnnedge.lstm.default
+RECURRENT = (RNN, GRU, LSTM)

@@ -1,0 +1,221 @@
+"""Captures a module with batch and time left free."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule, Node
+from torch.fx.graph import CodeGen
+from torch.utils import _pytree as pytree
+
+from rnnedge_exporters.capture.attributes import refuse_hidden_state
+from rnnedge_exporters.capture.call import (
+    EXAMPLE_SIZES,
+    OTHER_SIZES,
+    Call,
+    inference,
+    pick,
+    run,
+)
+from rnnedge_exporters.capture.recurrent import KeepRecurrent
+from rnnedge_exporters.errors import CaptureError
+from rnnedge_exporters.specs import TensorSpec
+from rnnedge_runtime.contract import BATCH, TIME
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A state that forward takes and returns, as nodes of the graph."""
+
+    name: str
+    spec: TensorSpec
+    start: Node
+    end: Node
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module as one flat graph.
+
+    Attributes:
+        graph_module: its placeholders are the leaves of the arguments; each node's
+            ``meta["val"]`` tells its shape, with symbols for batch and time.
+        inputs: the data placeholders by name.
+        outputs: the data results by name.
+        states: the states that forward takes and returns.
+        call: how forward is called.
+    """
+
+    graph_module: GraphModule
+    inputs: Mapping[str, Node]
+    outputs: Mapping[str, Node]
+    states: tuple[Tied, ...]
+    call: Call
+
+
+def capture(module: nn.Module, call: Call) -> Program:
+    """Traces forward.
+
+    Args:
+        module: not changed; traced in evaluation mode.
+        call: how forward is called.
+
+    Raises:
+        CaptureError: forward cannot be traced, depends on the example's batch or length, keeps
+            state in the module, or uses a recurrent form that is not supported.
+    """
+    refuse_hidden_state(module, call.arguments(EXAMPLE_SIZES))
+    with inference(module):
+        exported = _export(module, call)
+        _refuse_mutation(exported)
+        program = _named(exported, call)
+        _check_other_sizes(module, program)
+    return program
+
+
+def _export(module: nn.Module, call: Call) -> ExportedProgram:
+    dims = {symbol: Dim(symbol) for symbol in (BATCH, TIME)}
+
+    def free(spec: TensorSpec) -> dict[int, Any]:
+        return {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+
+    shapes: dict[str, Any] = {name: free(spec) for name, spec in call.inputs.items()}
+    for state in call.states:
+        leaves = [free(leaf) for leaf in state.leaves]
+        shapes[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
+    arguments = call.arguments(EXAMPLE_SIZES)
+    try:
+        with warnings.catch_warnings(), KeepRecurrent():
+            # nn.RNN lists its own weights anew while traced; other assignments were ruled out.
+            warnings.filterwarnings("ignore", message="The tensor attributes? ")
+            return torch.export.export(
+                module, (), kwargs=arguments, dynamic_shapes=shapes, strict=False
+            )
+    except CaptureError:
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"torch.export cannot trace forward with free axes: {_first_lines(error)}",
+            where=f"{type(module).__name__}.forward",
+            fix="where forward uses the value of a length (a Python loop over time, `if` on a "
+            "size), write it with tensor operations; or give that axis a fixed size in --input",
+        ) from error
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:3])[:500]}"
+
+
+def _refuse_mutation(exported: ExportedProgram) -> None:
+    signature = exported.graph_signature
+    mutated = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+    if mutated:
+        raise CaptureError(
+            "forward changes tensors in place that outlive the call",
+            where=", ".join(mutated),
+            fix="take such a tensor as an argument of forward and return the new one",
+        )
+
+
+def _named(exported: ExportedProgram, call: Call) -> Program:
+    """Gives placeholders and results the names of what they are."""
+    flat = exported.module(check_guards=False)
+    graph = flat.graph
+    # A plain signature: one argument per placeholder, a tuple of results.
+    graph.set_codegen(CodeGen())
+    placeholders, output = graph.find_nodes(op="placeholder"), graph.output_node()
+    results = pytree.tree_leaves(output.args[0])
+    output.args = (tuple(results),)
+    if not all(isinstance(result, Node) for result in results):
+        raise CaptureError(
+            "forward returns something that is not a tensor",
+            where="forward's result",
+            fix="return tensors, or tuples, lists or dicts of tensors",
+        )
+    _, arguments = pytree.tree_unflatten(placeholders, exported.call_spec.in_spec)
+    nested = pytree.tree_unflatten(results, exported.call_spec.out_spec)
+    states = tuple(
+        Tied(*tied)
+        for state in call.states
+        for tied in zip(
+            state.names,
+            state.leaves,
+            pytree.tree_leaves(arguments[state.parameter]),
+            pytree.tree_leaves(pick(nested, state.result)),
+            strict=True,
+        )
+    )
+    return Program(
+        graph_module=GraphModule(flat, graph),
+        inputs={name: arguments[name] for name in call.inputs},
+        outputs=_name_outputs(nested, call),
+        states=states,
+        call=call,
+    )
+
+
+def _name_outputs(nested: Any, call: Call) -> dict[str, Node]:
+    """Data results: by key in a dict, ``output`` for the only one, else ``output_0`` and so on."""
+    data = [
+        (path, node)
+        for path, node in pytree.tree_flatten_with_path(nested)[0]
+        if not any(_is_at(path, state.result) for state in call.states)
+    ]
+    if not data:
+        raise CaptureError(
+            "nothing is left of forward's result beside states",
+            where="forward's result",
+            fix="return an output too, or say with --state which part is the state",
+        )
+    names = [".".join(key for key in map(_key, path) if not key.isdigit()) for path, _ in data]
+    if len(data) == 1:
+        names = [names[0] or "output"]
+    elif len(set(names)) < len(names) or "" in names:
+        names = [f"output_{index}" for index in range(len(data))]
+    taken = {*call.inputs, *(name for state in call.states for name in state.names)}
+    return {
+        f"{name}_out" if name in taken else name: node
+        for name, (_, node) in zip(names, data, strict=True)
+    }
+
+
+def _key(entry: Any) -> str:
+    return str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", entry))))
+
+
+def _is_at(path: tuple[Any, ...], result: tuple[int | str, ...]) -> bool:
+    return [_key(entry) for entry in path[: len(result)]] == [str(key) for key in result]
+
+
+def _check_other_sizes(module: nn.Module, program: Program) -> None:
+    """torch.export can freeze a size without a word; another size brings it to light."""
+    generator = torch.Generator().manual_seed(0)
+    arguments = pytree.tree_map_only(
+        Tensor,
+        lambda t: torch.randn(t.shape, generator=generator).to(t.dtype)
+        if t.is_floating_point()
+        else t,
+        program.call.arguments(OTHER_SIZES),
+    )
+    expected = pytree.tree_leaves(run(module, arguments))
+    try:
+        results = program.graph_module(*pytree.tree_leaves(arguments))
+        same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(results, expected, strict=True))
+        problem = "" if same else "its result differs"
+    except Exception as error:
+        problem = _first_lines(error)
+    if problem:
+        raise CaptureError(
+            f"the captured graph is right at the example's size only: {problem}",
+            where=f"{type(module).__name__}.forward, captured at {EXAMPLE_SIZES}, "
+            f"run at {OTHER_SIZES}",
+            fix="look in forward for a size that is fixed while tracing (a buffer of fixed "
+            "length, int(x.shape[1]), numpy) and write it with tensor operations",
+        )

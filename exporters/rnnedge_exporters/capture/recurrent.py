@@ -1,0 +1,86 @@
+"""While a module is traced, recurrent functions of torch become operators of ours.
+
+`torch.nn.RNN`, `GRU` and `LSTM` end in one function of torch each (``torch.gru`` and so on), which
+`torch.export` would unroll over the example's length. A function mode catches that call, so no
+module is changed, and a call that a user's code makes itself is caught as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from rnnedge_exporters.capture import operators
+from rnnedge_exporters.errors import CaptureError
+
+_Layer = Callable[[Tensor, Sequence[Tensor], list[Tensor], bool], tuple[Tensor, ...]]
+
+
+def _rnn(nonlinearity: str) -> _Layer:
+    return lambda x, state, weights, both: operators.rnn(x, *state, weights, nonlinearity, both)
+
+
+_LAYERS: Mapping[Callable[..., Any], _Layer] = {
+    torch.rnn_tanh: _rnn("tanh"),
+    torch.rnn_relu: _rnn("relu"),
+    torch.gru: lambda x, state, weights, both: operators.gru(x, *state, weights, both),
+    torch.lstm: lambda x, state, weights, both: operators.lstm(x, *state, weights, both),
+}
+
+
+class KeepRecurrent(TorchFunctionMode):
+    """Inside this mode, recurrent functions leave one operator per layer in the graph."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        layer = _LAYERS.get(func)
+        if layer is None:
+            return func(*args, **(kwargs or {}))
+        return _stack(layer, func.__name__, args)
+
+
+def _stack(layer: _Layer, name: str, args: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Runs one operator per layer, as torch's function of all layers would.
+
+    Args:
+        layer: the operator of one layer.
+        name: the function's name, for messages.
+        args: of the function: ``(x, state, params, has_biases, num_layers, dropout, train,
+            bidirectional, batch_first)``; the variant for packed sequences has other ones.
+
+    Raises:
+        CaptureError: the sequence is packed, or the hidden state is projected (``proj_size``).
+    """
+    if not isinstance(args[2], (list, tuple)) or isinstance(args[3], (list, tuple)):
+        raise CaptureError(
+            "a packed sequence cannot be exported yet",
+            where=f"torch.{name}, called with the data of a PackedSequence",
+            fix="call the module with the padded tensor; a stream has no padding to skip",
+        )
+    x, initial, params, has_biases, layers, _, _, both, batch_first = args
+    states = list(initial) if isinstance(initial, (list, tuple)) else [initial]
+    per_layer = len(params) // layers
+    if per_layer != (4 if has_biases else 2) * (1 + both):
+        raise CaptureError(
+            "an LSTM with proj_size cannot be exported yet: ONNX's LSTM has no projection",
+            where=f"torch.{name} with {per_layer} weights per layer",
+            fix="use proj_size=0 and a Linear after the LSTM",
+        )
+    y = x.transpose(0, 1) if batch_first else x
+    starts = [state.split(1 + both) if layers > 1 else (state,) for state in states]
+    finals = []
+    for index in range(layers):
+        weights = list(params[index * per_layer : (index + 1) * per_layer])
+        y, *final = layer(y, [start[index] for start in starts], weights, both)
+        finals.append(final)
+    joined = [torch.cat(parts) if layers > 1 else parts[0] for parts in zip(*finals, strict=True)]
+    return (y.transpose(0, 1) if batch_first else y, *joined)

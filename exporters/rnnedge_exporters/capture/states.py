@@ -1,0 +1,275 @@
+"""Which arguments of forward are states, and which parts of its result follow them.
+
+Rules:
+    1. Every input that is named must be an argument of forward.
+    2. An argument that is not named and has a default other than None keeps its default.
+    3. A part of the result can follow a state when no size in it depends on time.
+    4. Arguments without a default are states. They and the parts of rule 3 pair off in order.
+    5. An argument whose default is None is a state when the next part of rule 3, given back as the
+       argument, gives a part of the same structure and sizes again, and zeros in its place mean
+       the same as None. Otherwise it stays None: an option, or a start that forward makes itself.
+    6. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from rnnedge_exporters.capture.call import (
+    EXAMPLE_SIZES,
+    OTHER_SIZES,
+    Call,
+    StateArgument,
+    inference,
+    parameters_of,
+    pick,
+    run,
+)
+from rnnedge_exporters.errors import CaptureError, SpecError
+from rnnedge_exporters.specs import TensorSpec, parse_tensor
+from rnnedge_runtime.contract import BATCH, TIME, Dim
+
+_HINT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>.*?))?(?:->\s*(?P<path>[\w.]+)\s*)?")
+_SHORTER = {**EXAMPLE_SIZES, TIME: OTHER_SIZES[TIME]}
+_HOW = 'say it with --state "hidden: float32[2, batch, 64] -> 1" (argument: tensors -> result)'
+
+Path = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class _Hint:
+    """What the user said of one state; None where nothing."""
+
+    parameter: str
+    example: Any = None
+    path: Path | None = None
+
+
+def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[str] = ()) -> Call:
+    """Decides how forward is called, by the rules above.
+
+    Args:
+        module: its forward is called a few times, in evaluation mode.
+        inputs: the data arguments.
+        hints: what the user says of states, as in rule 6.
+
+    Raises:
+        SpecError: an input is no argument of forward, or an argument is neither input nor state.
+        CaptureError: forward raises.
+    """
+    parameters = parameters_of(module)
+    for name in inputs:
+        if parameters and name not in parameters:
+            raise SpecError(
+                f"forward of {type(module).__name__} has no argument {name!r}",
+                where=f"--input {name}",
+                fix=f"its arguments are: {', '.join(parameters)}",
+            )
+    hinted = {hint.parameter: hint for hint in (_read_hint(text, parameters) for text in hints)}
+    open_names = [n for n, p in parameters.items() if n not in inputs and _may_be_state(p)]
+    names = [n for n in open_names if n in hinted or _is_required(parameters[n])]
+    optional = [n for n in open_names if n not in names]
+    call = Call(dict(inputs), ())
+    if not names and not optional:
+        return call
+    with inference(module):
+        states = _settle(module, call, [hinted.get(n, _Hint(n)) for n in names])
+        if not states:
+            states = _try_optional(module, call, optional)
+    return Call(dict(inputs), tuple(states))
+
+
+def _may_be_state(parameter: inspect.Parameter) -> bool:
+    return parameter.default is None or _is_required(parameter)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
+
+
+def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgument]:
+    """Rule 4, with what the user said."""
+    if not hints:
+        return []
+    names = [hint.parameter for hint in hints]
+    try:
+        large, shorter, small = (
+            run(module, call.arguments(sizes) | {h.parameter: _example(h, sizes) for h in hints})
+            for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
+        )
+    except CaptureError as error:
+        if all(hint.example is not None for hint in hints):
+            raise
+        raise _unsettled(names, f"forward does not run without it ({error.what})") from error
+    parts = _timeless(large, shorter)
+    free = [path for path in parts if path not in [hint.path for hint in hints]]
+    if len(free) != sum(hint.path is None for hint in hints):
+        shown = ", ".join(".".join(map(str, path)) for path in parts) or "none"
+        raise _unsettled(names, f"results that do not grow with time: {shown}")
+    order = iter(free)
+    states = []
+    for hint in hints:
+        path = next(order) if hint.path is None else hint.path
+        try:
+            states.append(_state(hint.parameter, path, pick(large, path), pick(small, path)))
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise _unsettled([hint.parameter], f"the result has no part {path}") from error
+    _check_feedback(module, call, states, large)
+    return states
+
+
+def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[StateArgument]:
+    """Rule 5."""
+    large, shorter, small = (
+        run(module, _random(call, sizes)) for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
+    )
+    parts = _timeless(large, shorter)
+    states: list[StateArgument] = []
+    for name in names:
+        if not parts:
+            break
+        state = _state(name, parts[0], pick(large, parts[0]), pick(small, parts[0]))
+        trial = Call(call.inputs, (*states, state))
+        if _zeros_mean_none(module, trial, large):
+            states.append(state)
+            parts.pop(0)
+    return states
+
+
+def _zeros_mean_none(module: nn.Module, call: Call, without: Any) -> bool:
+    try:
+        result = run(module, call.arguments(EXAMPLE_SIZES) | _random(call, EXAMPLE_SIZES))
+    except CaptureError:
+        return False
+    ours, theirs = pytree.tree_leaves(result), pytree.tree_leaves(without)
+    return len(ours) == len(theirs) and all(
+        torch.equal(a, b) if isinstance(a, Tensor) else a == b
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _random(call: Call, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """The data arguments, floats random but the same at every call; integers zero."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(zeros.shape, generator=generator).to(zeros.dtype)
+        if zeros.is_floating_point()
+        else zeros
+        for name, zeros in ((n, spec.zeros(sizes)) for n, spec in call.inputs.items())
+    }
+
+
+def _check_feedback(
+    module: nn.Module, call: Call, states: list[StateArgument], before: Any
+) -> None:
+    result = run(module, Call(call.inputs, tuple(states)).arguments(EXAMPLE_SIZES))
+    for state in states:
+        shapes = [
+            pytree.tree_map_only(Tensor, lambda t: tuple(t.shape), pick(r, state.result))
+            for r in (before, result)
+        ]
+        if shapes[0] != shapes[1]:
+            raise _unsettled([state.parameter], f"given back, it changes: {shapes}")
+
+
+def _timeless(result: Any, shorter: Any) -> list[Path]:
+    """The top parts of a nested result in which no size depends on time."""
+    if isinstance(result, Tensor) or not isinstance(result, (tuple, list, Mapping)):
+        return []
+    keys: list[int | str] = (
+        list(result) if isinstance(result, Mapping) else list(range(len(result)))
+    )
+    return [
+        (key,)
+        for key in keys
+        if (leaves := pytree.tree_leaves(result[key]))
+        and all(isinstance(leaf, Tensor) for leaf in leaves)
+        and [leaf.shape for leaf in leaves]
+        == [leaf.shape for leaf in pytree.tree_leaves(shorter[key])]
+    ]
+
+
+def _state(parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
+    """Compares the part at two batch sizes: the axis that differs is the batch axis."""
+    flat, tree = pytree.tree_flatten(large)
+    leaves = tuple(
+        _leaf_spec(parameter, a, b) for a, b in zip(flat, pytree.tree_leaves(small), strict=True)
+    )
+    keys, _ = pytree.tree_flatten_with_path(large)
+    names = tuple(
+        parameter + "".join(f".{str(key).strip('[].')}" for key in path_in).replace("'", "")
+        for path_in, _ in keys
+    )
+    return StateArgument(parameter, leaves, names, tree, path)
+
+
+def _leaf_spec(parameter: str, large: Tensor, small: Tensor) -> TensorSpec:
+    dims: list[Dim] = []
+    for a, b in zip(large.shape, small.shape, strict=True):
+        if a == b:
+            dims.append(a)
+        elif (a, b) == (EXAMPLE_SIZES[BATCH], OTHER_SIZES[BATCH]):
+            dims.append(BATCH)
+        else:
+            raise _unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")
+    return TensorSpec(str(large.dtype).removeprefix("torch."), tuple(dims))
+
+
+def _example(hint: _Hint, sizes: Mapping[str, int]) -> Any:
+    return pytree.tree_map_only(TensorSpec, lambda spec: spec.zeros(sizes), hint.example)
+
+
+def _read_hint(text: str, parameters: Mapping[str, object]) -> _Hint:
+    match = _HINT.fullmatch(text)
+    if match is None:
+        raise SpecError(f"{text!r} does not parse", where="--state", fix=_HOW)
+    name = match["name"]
+    if parameters and name not in parameters:
+        raise SpecError(
+            f"forward has no argument {name!r}",
+            where=f"--state {text}",
+            fix=f"its arguments are: {', '.join(parameters)}",
+        )
+    example = parse_nested(match["spec"], where=f"--state {name}") if match["spec"] else None
+    path = None
+    if match["path"]:
+        path = tuple(int(key) if key.isdigit() else key for key in match["path"].split("."))
+    return _Hint(name, example, path)
+
+
+def parse_nested(text: str, *, where: str) -> Any:
+    """Reads ``(float32[1, batch, 8], float32[1, batch, 8])``; tuples nest.
+
+    Raises:
+        SpecError: it does not parse.
+    """
+    text = text.strip()
+    if not text.startswith("("):
+        return parse_tensor(text, where=where)
+    if not text.endswith(")"):
+        raise SpecError(f"{text!r} lacks a closing bracket", where=where, fix=_HOW)
+    parts, depth, start = [], 0, 0
+    inner = text[1:-1]
+    for i, char in enumerate(inner + ","):
+        depth += (char in "([") - (char in ")]")
+        if char == "," and depth == 0:
+            parts.append(inner[start:i])
+            start = i + 1
+    return tuple(parse_nested(part, where=where) for part in parts if part.strip())
+
+
+def _unsettled(names: Sequence[str], why: str) -> SpecError:
+    shown = ", ".join(names)
+    return SpecError(
+        f"it is not clear what forward does with {shown}: {why}",
+        where=f"forward's arguments: {shown}",
+        fix=f'{_HOW}, or, if it is data, with --input "{names[0]}: ..."',
+    )

@@ -1,0 +1,66 @@
+"""Computes, at export, what in a graph does not depend on the signal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import SymInt, Tensor
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from rnnedge_exporters.streaming.axes import Place
+
+_ROWS = 2
+
+
+def evaluate(graph_module: GraphModule, node: Node) -> Tensor:
+    """The value of `node` for a batch of two rows; its ancestors may use only sizes of the inputs.
+
+    Args:
+        graph_module: holds the parameters.
+        node: gives one tensor.
+    """
+    known: dict[Node, Any] = {}
+
+    def value(of: Node) -> Any:
+        if of not in known:
+            known[of] = _compute(of)
+        return known[of]
+
+    def _compute(of: Node) -> Any:
+        if of.op == "get_attr":
+            module, _, name = str(of.target).rpartition(".")
+            return getattr(graph_module.get_submodule(module), name)
+        if of.op == "placeholder":
+            return _blank(of.meta["val"])
+        args, kwargs = map_arg((of.args, of.kwargs), value)
+        assert callable(of.target)  # noqa: S101 - the graph is flat: no call_module, call_method
+        return of.target(*args, **kwargs)
+
+    result = value(node)
+    assert isinstance(result, Tensor)  # noqa: S101 - by contract
+    return result.detach().clone()
+
+
+def single_row(value: Tensor, place: Place | None) -> Tensor | None:
+    """The row of a batch of two equal rows; None when they differ.
+
+    Args:
+        value: computed by `evaluate`.
+        place: where the batch lies in it.
+    """
+    if place is None:
+        return value
+    shape = list(value.shape)
+    outer = int(place.outer)
+    inner = shape[place.axis] // (outer * _ROWS)
+    folded = value.reshape(*shape[: place.axis], outer, _ROWS, inner, *shape[place.axis + 1 :])
+    first, second = folded.unbind(place.axis + 1)
+    shape[place.axis] = outer * inner
+    return first.reshape(shape).contiguous() if torch.equal(first, second) else None
+
+
+def _blank(example: Tensor) -> Tensor:
+    shape = [_ROWS if isinstance(dim, SymInt) else dim for dim in example.shape]
+    return torch.zeros(shape, dtype=example.dtype)

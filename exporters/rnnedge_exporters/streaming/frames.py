@@ -1,0 +1,259 @@
+"""Which operators compute each frame from that frame alone.
+
+Rules:
+    1. Element by element: frames of all arguments lie on the same axis, counted from the right.
+    2. Along an axis (softmax, sum, cat, split, select, slice, ...): not along time.
+    3. Normalisation over trailing axes, or with stored statistics: time is not among them.
+    4. Products of matrices: time is not summed over.
+    5. Embedding and one-hot: each index on its own.
+    6. Views and permutations: always, as long as the result has its frames on one axis.
+    7. Convolutions and pooling: over other axes than time, or one frame wide.
+    8. Creation: one value for all frames; positions counted along time are refused.
+    9. Anything else: refused, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.fx import Node
+
+from rnnedge_exporters.capture.operators import RECURRENT
+from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
+
+_Known = Mapping[Node, Place]
+
+_ELEMENTWISE = frozenset(
+    {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "contiguous", "clone"}
+    | {"detach", "detach_", "alias", "lift_fresh_copy", "hardswish", "log_sigmoid", "where"}
+    | {"type_as", "rrelu", "_assert_tensor_metadata"}
+)
+_VIEWS = frozenset(
+    {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
+    | {"permute", "transpose", "t", "numpy_T", "expand", "expand_as", "movedim", "swapaxes"}
+)
+_CREATION = frozenset(
+    {"zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros"}
+    | {"new_ones", "new_full"}
+)
+SHAPES_ONLY = _VIEWS | _CREATION | {"slice", "arange", "split", "split_with_sizes"}
+"""Operators in which a number is a size or a position, not a value."""
+
+
+def takes_last_frame(node: Node, place: Place | None) -> bool:
+    """Whether `node` takes the last frame, as ``x[:, -1]`` or ``x[:, -1:]`` over time do."""
+    if place is None or place.is_folded:
+        return False
+    arguments = _arguments(node)
+    if operator_name(node) == "select":
+        return bool(_axis(node, place) == place.axis and arguments["index"] == -1)
+    if operator_name(node) == "slice":
+        at_time = _axis(node, place) == place.axis
+        return bool(at_time and arguments["start"] == -1 and _is_end(arguments["end"]))
+    return False
+
+
+def check_frames(node: Node, known: _Known, place: Place | None) -> None:
+    """Checks that frames of `node` need the same frames of its arguments only.
+
+    Args:
+        node: an operator; not a recurrence over time.
+        known: the arguments that have frames, and where.
+        place: where the result has its frames.
+
+    Raises:
+        StreamingError: it is not so, or not known.
+    """
+    name = operator_name(node)
+    if not known:
+        if place is not None and name not in _CREATION:
+            raise refuse(node, "its values depend on the position in time", SEQUENCE_MODE)
+        return
+    _rule_for(node, name)(node, known, place)
+
+
+def _rule_for(node: Node, name: str) -> Callable[[Node, _Known, Place | None], None]:
+    if node.target in RECURRENT:
+        return _recurrence_elsewhere
+    if name in _RULES:
+        return _RULES[name]
+    is_pointwise = isinstance(node.target, OpOverload) and torch.Tag.pointwise in node.target.tags
+    return _elementwise if is_pointwise else _unknown
+
+
+def _unknown(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 9."""
+    raise refuse(
+        node,
+        f"the operator {operator_name(node) or node.target} over a tensor with time is not known "
+        "to work frame by frame",
+        SEQUENCE_MODE,
+    )
+
+
+def _elementwise(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 1."""
+    from_right = {
+        (source.meta["val"].ndim - found.axis, found.outer, found.inner)
+        for source, found in known.items()
+        if isinstance(source.meta["val"], Tensor)
+    }
+    if len(from_right) > 1:
+        raise refuse(node, "its arguments have their frames on different axes", SEQUENCE_MODE)
+
+
+def _along_axis(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 2."""
+    _elementwise(node, known, place)
+    arguments = _arguments(node)
+    dims = arguments.get("dim", arguments.get("dims"))
+    source, found = next(iter(known.items()))
+    ndim = source.meta["val"].ndim
+    axes = range(ndim) if dims is None or dims == [] else dims if isinstance(dims, list) else [dims]
+    if found.axis in {axis % ndim for axis in axes} and not _is_whole(arguments):
+        raise refuse(node, f"{operator_name(node)} runs along time", _OVER_TIME)
+
+
+_OVER_TIME = "let it run over another axis, or " + SEQUENCE_MODE
+
+
+def _trailing(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 3: layer and root-mean-square normalisation."""
+    source, found = next(iter(known.items()))
+    if found.axis >= source.meta["val"].ndim - len(_arguments(node)["normalized_shape"]):
+        raise refuse(node, "it normalises over time", _OVER_TIME)
+
+
+def _batch_norm(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 3: batch normalisation with stored statistics."""
+    arguments = _arguments(node)
+    if arguments.get("training") or arguments.get("running_mean") is None:
+        raise refuse(node, "it normalises with statistics of the whole signal", _OVER_TIME)
+    if next(iter(known.values())).axis == 1:
+        raise refuse(node, "it takes time for channels", "put channels on axis 1")
+
+
+def _product(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 4."""
+    left, right = [arg for arg in node.args if isinstance(arg, Node)][-2:]
+    if operator_name(node) == "linear":
+        left, right = node.args[0], node.args[1]  # type: ignore[assignment]
+        summed_right = 1
+    else:
+        summed_right = max(right.meta["val"].ndim - 2, 0)
+    over_time = (
+        (left in known and known[left].axis == left.meta["val"].ndim - 1)
+        or (right in known and known[right].axis == summed_right)
+        or place is None
+    )
+    if over_time:
+        raise refuse(node, "it sums over time", _OVER_TIME)
+    _refuse_lost(node, known, place)
+
+
+def _lookup(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 5."""
+    table = _arguments(node).get("weight")
+    if isinstance(table, Node) and table in known:
+        raise refuse(node, "its table has an axis of time", SEQUENCE_MODE)
+
+
+def _refuse_lost(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 6."""
+    if place is None:
+        raise refuse(node, "the axis of time is lost in it", SEQUENCE_MODE)
+
+
+def _convolution(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 7."""
+    source, found = next(iter(known.items()))
+    arguments = _arguments(node)
+    weight = arguments.get("weight")
+    if len(known) > 1 or source is not node.args[0]:
+        raise refuse(node, "its weights depend on the signal", SEQUENCE_MODE)
+    rank = _spatial_rank(node)
+    spatial = found.axis - (source.meta["val"].ndim - rank)
+    if spatial < 0:
+        if found.axis == 1 and source.meta["val"].ndim == rank + 2:
+            raise refuse(node, "it takes time for channels", "put channels on axis 1")
+        return
+    kernel = list(weight.meta["val"].shape[2:]) if isinstance(weight, Node) else None
+    width = kernel or _spread(arguments.get("kernel_size"), rank)
+    stride = _spread(arguments.get("stride") or width, rank)
+    padding = _spread(arguments.get("padding", 0), rank)
+    if width[spatial] != 1 or stride[spatial] != 1 or padding[spatial] not in (0, "same", "valid"):
+        raise refuse(
+            node,
+            f"it reads a window of {width[spatial]} frames of time, whose past a stream has to "
+            "keep; this release keeps the state of recurrent layers only",
+            f"use a kernel of one frame over time; or {SEQUENCE_MODE}",
+        )
+
+
+def _recurrence_elsewhere(node: Node, known: _Known, place: Place | None) -> None:
+    """A recurrence over another axis: time is folded into its batch, and so in its states."""
+
+
+def _spatial_rank(node: Node) -> int:
+    digits = [char for char in operator_name(node) if char.isdigit()]
+    return int(digits[0]) if digits else node.meta["val"].ndim - 2
+
+
+def _spread(value: Any, rank: int) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * rank
+    return list(value) * rank if len(value) == 1 else list(value)
+
+
+def _axis(node: Node, place: Place) -> int:
+    source = node.args[0]
+    assert isinstance(source, Node)  # noqa: S101 - as the operator's schema says
+    dim = _arguments(node).get("dim", 0)
+    return int(dim) % int(source.meta["val"].ndim)
+
+
+def _is_whole(arguments: Mapping[str, Any]) -> bool:
+    """Whether a slice is ``[:]``."""
+    return "start" in arguments and arguments["start"] in (None, 0) and _is_end(arguments["end"])
+
+
+def _is_end(end: object) -> bool:
+    # Slicing to the end is written as the largest 64-bit integer.
+    return end is None or (isinstance(end, int) and end >= 2**62)
+
+
+def _arguments(node: Node) -> dict[str, Any]:
+    """The operator's arguments by name, defaults included."""
+    assert isinstance(node.target, OpOverload)  # noqa: S101 - the caller looked
+    schema = node.target._schema.arguments
+    named = {argument.name: argument.default_value for argument in schema}
+    named |= dict(zip([argument.name for argument in schema], node.args, strict=False))
+    return named | node.kwargs
+
+
+_ALONG_AXIS = frozenset(
+    {"softmax", "_softmax", "log_softmax", "_log_softmax", "sum", "mean", "amax", "amin", "max"}
+    | {"min", "prod", "var", "std", "logsumexp", "argmax", "argmin", "any", "all", "norm"}
+    | {"linalg_vector_norm", "cumsum", "cumprod", "glu", "cat", "concat", "split", "chunk"}
+    | {"split_with_sizes", "unbind", "select", "slice", "narrow", "index_select", "flip", "roll"}
+    | {"sort", "topk"}
+)
+_CONVOLUTIONS = frozenset(
+    {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "convolution"}
+    | {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"}
+)
+_RULES: Mapping[str, Callable[[Node, _Known, Place | None], None]] = {
+    **dict.fromkeys(_ELEMENTWISE | _CREATION | {"stack"}, _elementwise),
+    **dict.fromkeys(_VIEWS, _refuse_lost),
+    **dict.fromkeys(_ALONG_AXIS, _along_axis),
+    **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), _trailing),
+    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
+    **dict.fromkeys(("linear", "matmul", "mm", "bmm", "addmm"), _product),
+    **dict.fromkeys(("embedding", "one_hot"), _lookup),
+    **dict.fromkeys(_CONVOLUTIONS, _convolution),
+}
