@@ -1,1 +1,5 @@
-""""""
+"""From a streaming program to an ONNX graph with explicit recurrent operators."""
+
+from rnnedge_exporters.lowering.lower import lower
+
+__all__ = ["lower"]

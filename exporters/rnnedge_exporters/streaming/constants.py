@@ -64,3 +64,8 @@ def single_row(value: Tensor, place: Place | None) -> Tensor | None:
 def _blank(example: Tensor) -> Tensor:
     shape = [_ROWS if isinstance(dim, SymInt) else dim for dim in example.shape]
     return torch.zeros(shape, dtype=example.dtype)
+
+
+def is_constant(node: Node) -> bool:
+    """Whether `node` depends on parameters only."""
+    return node.op != "placeholder" and all(map(is_constant, node.all_input_nodes))

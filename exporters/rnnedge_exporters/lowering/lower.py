@@ -1,0 +1,121 @@
+"""From a program with states as arguments to an ONNX graph."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from rnnedge_exporters.errors import CaptureError, LoweringError
+from rnnedge_exporters.lowering.translation import TRANSLATIONS
+from rnnedge_exporters.lowering.weights import pack_weights
+from rnnedge_exporters.streaming import StreamProgram
+from rnnedge_exporters.streaming.axes import size
+
+_EXAMPLE_SIZE = 3
+"""For every free axis. What is free stays free: the shapes are checked after."""
+
+
+def lower(program: StreamProgram, *, opset: int, symbols: Mapping[str, str]) -> ir.Model:
+    """Writes the program as an ONNX graph.
+
+    Args:
+        program: its graph is edited in place.
+        opset: of ONNX's default domain.
+        symbols: names for the symbols of shapes, such as ``{"s77": "batch"}``.
+
+    Raises:
+        CaptureError: an axis that was free is not so any more.
+        LoweringError: an operator has no counterpart in ONNX.
+    """
+    exported = _capture_again(program)
+    inputs = [*program.inputs, *(state.name for state in program.states)]
+    outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
+    try:
+        with _quiet():
+            onnx_program = torch.onnx.export(
+                exported,
+                dynamo=True,
+                opset_version=opset,
+                input_names=inputs,
+                output_names=outputs,
+                custom_translation_table=TRANSLATIONS,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise LoweringError(
+            f"torch's ONNX exporter gave up: {_first_line(error)}",
+            where="the operator it names",
+            fix="replace that operator in forward by ones that ONNX has",
+        ) from error
+    assert onnx_program is not None  # noqa: S101 - no file was asked for
+    return onnx_program.model
+
+
+def _capture_again(program: StreamProgram) -> ExportedProgram:
+    """Traces the edited graph, so that what is lowered is an ordinary program."""
+    graph_module = pack_weights(program.graph_module)
+    placeholders = graph_module.graph.find_nodes(op="placeholder")
+    dims: dict[str, Any] = {}
+    examples, shapes = [], []
+    for node in placeholders:
+        value = node.meta["val"]
+        expressions = [size(dim) for dim in value.shape]
+        free = {
+            axis: _dim(expression, dims)
+            for axis, expression in enumerate(expressions)
+            if expression.free_symbols
+        }
+        sizes = [
+            int(expression.subs(dict.fromkeys(expression.free_symbols, _EXAMPLE_SIZE)))
+            for expression in expressions
+        ]
+        examples.append(torch.zeros(sizes, dtype=value.dtype))
+        shapes.append(free)
+    try:
+        with torch.no_grad():
+            exported = torch.export.export(
+                graph_module, tuple(examples), dynamic_shapes=tuple(shapes), strict=False
+            )
+    except Exception as error:
+        raise CaptureError(
+            f"the streaming program cannot be captured again: {_first_line(error)}",
+            where="after the streaming passes",
+            fix="please report this with the module; --mode sequence may still export it",
+        ) from error
+    return exported
+
+
+def _dim(expression: Any, dims: dict[str, Any]) -> Any:
+    """``s77`` -> a Dim; ``5*s77`` -> 5 times it."""
+    (symbol,) = expression.free_symbols
+    dim = dims.setdefault(str(symbol), Dim(str(symbol)))
+    factor = int(expression / symbol)
+    return dim if factor == 1 else factor * dim
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's notes on its own working are not for our users."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,53 @@
+"""How operators of ours become ONNX nodes: one ``RNN``, ``GRU`` or ``LSTM`` per layer, layout 0.
+
+Layout 0 is [time, batch, features]; onnxruntime's CPU kernels reject layout 1.
+"""
+
+# The exporter reads the signatures: annotations stay as they are, unquoted.
+from collections.abc import Callable
+from typing import Any
+
+from onnxscript import opset22 as op
+
+from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
+
+
+def _direction(r: Any) -> str:
+    return "bidirectional" if r.shape[0] == 2 else "forward"
+
+
+def _flat(y: Any, r: Any) -> Any:
+    """[time, D, batch, hidden] -> [time, batch, D * hidden]."""
+    if r.shape[0] == 1:
+        return op.Squeeze(y, [1])
+    return op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), [0, 0, -1])
+
+
+def _rnn(x: Any, w: Any, r: Any, b: Any, h0: Any, activation: str, hidden: int) -> Any:
+    activations = [activation] * int(r.shape[0])
+    y, h = op.RNN(
+        x, w, r, b, None, h0, hidden_size=hidden, activations=activations, direction=_direction(r)
+    )
+    return _flat(y, r), h
+
+
+def _gru(x: Any, w: Any, r: Any, b: Any, h0: Any, hidden: int) -> Any:
+    # linear_before_reset=1: the reset gate scales the recurrent product, bias included, as
+    # PyTorch and cuDNN have it; 0 is the textbook's formula.
+    y, h = op.GRU(
+        x, w, r, b, None, h0, hidden_size=hidden, linear_before_reset=1, direction=_direction(r)
+    )
+    return _flat(y, r), h
+
+
+def _lstm(x: Any, w: Any, r: Any, b: Any, h0: Any, c0: Any, hidden: int) -> Any:
+    y, h, c = op.LSTM(x, w, r, b, None, h0, c0, hidden_size=hidden, direction=_direction(r))
+    return _flat(y, r), h, c
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    ONNX_RNN: _rnn,
+    ONNX_GRU: _gru,
+    ONNX_LSTM: _lstm,
+}
+"""For torch's ONNX exporter."""

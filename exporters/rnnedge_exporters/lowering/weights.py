@@ -1,0 +1,141 @@
+"""Pass: weights of recurrent operators in ONNX's layout and gate order, as constants.
+
+PyTorch and ONNX stack the gates of a layer in different orders:
+
+* LSTM: PyTorch input, forget, cell, output; ONNX input, output, forget, cell.
+* GRU: PyTorch reset, update, new; ONNX update, reset, hidden.
+* RNN: one gate.
+
+They are permuted here, once. Left to the graph, Split and Concat of the weights would stay in the
+file as nodes: the exporter folds constants of up to 8192 elements only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from rnnedge_exporters.capture.operators import GRU, LSTM, RECURRENT, RNN
+from rnnedge_exporters.errors import LoweringError
+from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
+from rnnedge_exporters.streaming.constants import evaluate, is_constant
+from rnnedge_exporters.streaming.refusal import describe, module_path
+
+GATE_ORDER: Mapping[object, tuple[int, ...]] = {
+    RNN: (0,),
+    GRU: (1, 0, 2),
+    LSTM: (0, 3, 1, 2),
+}
+"""For each gate in ONNX's order, where PyTorch has it."""
+
+
+def pack_weights(graph_module: GraphModule) -> GraphModule:
+    """Replaces recurrent operators by ONNX's, with packed constant weights.
+
+    Raises:
+        LoweringError: weights are computed from the signal, or are not float32.
+    """
+    for node in list(graph_module.graph.nodes):
+        if node.target in RECURRENT:
+            _replace(graph_module, node)
+    graph_module.graph.eliminate_dead_code()
+    # A new module holds what the graph still refers to, and no more.
+    return GraphModule(graph_module, graph_module.graph)
+
+
+def _replace(graph_module: GraphModule, node: Node) -> None:
+    x, h0, *rest = node.args
+    c0 = rest.pop(0) if node.target is LSTM else None
+    sources, *options = rest
+    assert isinstance(sources, Sequence)  # noqa: S101 - the operator's schema says so
+    weights = [_constant(graph_module, node, source) for source in sources]
+    directions = 2 if options[-1] else 1
+    packed = pack(weights, GATE_ORDER[node.target], directions)
+    hidden = packed[1].shape[2]
+    names = _names(graph_module, node, sources)
+    nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
+    w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
+    target, args = {
+        RNN: (ONNX_RNN, (x, w, r, b, h0, str(options[0]).capitalize(), hidden)),
+        GRU: (ONNX_GRU, (x, w, r, b, h0, hidden)),
+        LSTM: (ONNX_LSTM, (x, w, r, b, h0, c0, hidden)),
+    }[node.target]
+    with graph_module.graph.inserting_before(node):
+        new = graph_module.graph.call_function(target, args)
+    new.meta = dict(node.meta)
+    node.replace_all_uses_with(new)
+    graph_module.graph.erase_node(node)
+
+
+def pack(weights: Sequence[Tensor], order: Sequence[int], directions: int) -> list[Tensor]:
+    """Permutes gates and stacks directions.
+
+    Args:
+        weights: per direction w_ih [G * hidden, input], w_hh [G * hidden, hidden] and, with bias,
+            b_ih and b_hh [G * hidden].
+        order: for each gate in ONNX's order, where PyTorch has it.
+        directions: 1 or 2.
+
+    Returns:
+        W [D, G * hidden, input], R [D, G * hidden, hidden] and, with bias, B [D, 2 * G * hidden]:
+        the input's biases first, then the hidden state's.
+    """
+    per_direction = len(weights) // directions
+    groups = [weights[d * per_direction : (d + 1) * per_direction] for d in range(directions)]
+    permuted = [[_permute(weight, order) for weight in group] for group in groups]
+    packed = [torch.stack([group[i] for group in permuted]) for i in (0, 1)]
+    if per_direction == 4:
+        packed.append(torch.stack([torch.cat(group[2:]) for group in permuted]))
+    return [tensor.contiguous() for tensor in packed]
+
+
+def _permute(weight: Tensor, order: Sequence[int]) -> Tensor:
+    gates = weight.chunk(len(order))
+    return torch.cat([gates[place] for place in order])
+
+
+def _constant(graph_module: GraphModule, node: Node, source: Node) -> Tensor:
+    if not is_constant(source):
+        raise LoweringError(
+            "its weights are computed from the signal; ONNX's operators take constant ones",
+            where=describe(node),
+            fix="compute the weights from parameters only",
+        )
+    weight = evaluate(graph_module, source)
+    if weight.dtype is not torch.float32:
+        raise LoweringError(
+            f"its weights are {weight.dtype}; onnxruntime runs recurrent operators in float32",
+            where=describe(node),
+            fix="convert the module before the export: module.float()",
+        )
+    return weight
+
+
+def _names(graph_module: GraphModule, node: Node, sources: Sequence[Node]) -> list[str]:
+    """``encoder.gru.W_l0`` beside ``encoder.gru.weight_hh_l0``."""
+    target = str(sources[1].target) if sources[1].op == "get_attr" else ""
+    found = re.fullmatch(r"(?P<owner>.*\.)?weight_hh(?P<layer>_l\d+)", target)
+    owner, layer = (found["owner"] or "", found["layer"]) if found else (module_path(node), "")
+    if owner and not owner.endswith("."):
+        owner += "."
+    return [f"{owner}{letter}{layer}" for letter in "WRB"]
+
+
+def _store(graph_module: GraphModule, before: Node, name: str, value: Tensor) -> Node:
+    path, _, attribute = name.rpartition(".")
+    owner: nn.Module = graph_module
+    for part in path.split(".") if path else ():
+        if not hasattr(owner, part):
+            owner.add_module(part, nn.Module())
+        owner = owner.get_submodule(part)
+    # A module that is called twice shares its weights; others of the same name get one of their own.
+    while hasattr(owner, attribute) and not torch.equal(getattr(owner, attribute), value):
+        attribute += "_"
+    if not hasattr(owner, attribute):
+        owner.register_buffer(attribute, value)
+    with graph_module.graph.inserting_before(before):
+        return graph_module.graph.get_attr(f"{path}.{attribute}".lstrip("."))
