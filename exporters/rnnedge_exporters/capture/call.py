@@ -129,5 +129,3 @@ def parameters_of(module: nn.Module) -> dict[str, inspect.Parameter]:
         for name, p in parameters.items()
         if p.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     }
-
-

@@ -18,9 +18,6 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-Outputs2 = tuple[Tensor, Tensor]
-Outputs3 = tuple[Tensor, Tensor, Tensor]
-
 
 @custom_op("rnnedge::rnn", mutates_args=())
 def rnn(
@@ -28,15 +25,15 @@ def rnn(
 ) -> tuple[Tensor, Tensor]:
     """One layer of `torch.nn.RNN`; `nonlinearity` is ``tanh`` or ``relu``."""
     function = torch.rnn_tanh if nonlinearity == "tanh" else torch.rnn_relu
-    return _run(function, x, h0, weights, bidirectional)
+    y, h = _run(function, x, h0, weights, bidirectional)
+    return y, h
 
 
 @custom_op("rnnedge::gru", mutates_args=())
-def gru(
-    x: Tensor, h0: Tensor, weights: list[Tensor], bidirectional: bool
-) -> tuple[Tensor, Tensor]:
+def gru(x: Tensor, h0: Tensor, weights: list[Tensor], bidirectional: bool) -> tuple[Tensor, Tensor]:
     """One layer of `torch.nn.GRU`: the reset gate is applied after the recurrent product."""
-    return _run(torch.gru, x, h0, weights, bidirectional)
+    y, h = _run(torch.gru, x, h0, weights, bidirectional)
+    return y, h
 
 
 @custom_op("rnnedge::lstm", mutates_args=())
@@ -44,7 +41,8 @@ def lstm(
     x: Tensor, h0: Tensor, c0: Tensor, weights: list[Tensor], bidirectional: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer of `torch.nn.LSTM` without projection."""
-    return _run(torch.lstm, x, (h0, c0), weights, bidirectional)
+    y, h, c = _run(torch.lstm, x, (h0, c0), weights, bidirectional)
+    return y, h, c
 
 
 def _run(
@@ -53,7 +51,7 @@ def _run(
     state: Tensor | tuple[Tensor, Tensor],
     weights: list[Tensor],
     bidirectional: bool,
-) -> Any:
+) -> tuple[Tensor, ...]:
     with_bias = len(weights) == 4 * (1 + bidirectional)
     results = function(x, state, weights, with_bias, 1, 0.0, False, bidirectional, False)
     # An operator may not return what aliases its arguments or another result.

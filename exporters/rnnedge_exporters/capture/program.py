@@ -199,9 +199,9 @@ def _check_other_sizes(module: nn.Module, program: Program) -> None:
     generator = torch.Generator().manual_seed(0)
     arguments = pytree.tree_map_only(
         Tensor,
-        lambda t: torch.randn(t.shape, generator=generator).to(t.dtype)
-        if t.is_floating_point()
-        else t,
+        lambda t: (
+            torch.randn(t.shape, generator=generator).to(t.dtype) if t.is_floating_point() else t
+        ),
         program.call.arguments(OTHER_SIZES),
     )
     expected = pytree.tree_leaves(run(module, arguments))

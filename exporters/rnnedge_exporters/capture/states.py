@@ -182,19 +182,21 @@ def _check_feedback(
 
 def _timeless(result: Any, shorter: Any) -> list[Path]:
     """The top parts of a nested result in which no size depends on time."""
-    if isinstance(result, Tensor) or not isinstance(result, (tuple, list, Mapping)):
+    if not isinstance(result, (tuple, list, Mapping)):
         return []
-    keys: list[int | str] = (
-        list(result) if isinstance(result, Mapping) else list(range(len(result)))
-    )
+    keys = list(result) if isinstance(result, Mapping) else list(range(len(result)))
     return [
         (key,)
         for key in keys
-        if (leaves := pytree.tree_leaves(result[key]))
-        and all(isinstance(leaf, Tensor) for leaf in leaves)
-        and [leaf.shape for leaf in leaves]
-        == [leaf.shape for leaf in pytree.tree_leaves(shorter[key])]
+        if (shapes := _shapes(pick(result, (key,)))) and shapes == _shapes(pick(shorter, (key,)))
     ]
+
+
+def _shapes(part: Any) -> list[torch.Size]:
+    """Of the tensors in `part`; empty when it holds anything else."""
+    leaves = pytree.tree_leaves(part)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    return [tensor.shape for tensor in tensors] if len(tensors) == len(leaves) else []
 
 
 def _state(parameter: str, path: Path, large: Any, small: Any) -> StateArgument:

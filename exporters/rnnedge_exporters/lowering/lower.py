@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from rnnedge_exporters.errors import CaptureError, LoweringError
@@ -23,13 +22,12 @@ _EXAMPLE_SIZE = 3
 """For every free axis. What is free stays free: the shapes are checked after."""
 
 
-def lower(program: StreamProgram, *, opset: int, symbols: Mapping[str, str]) -> ir.Model:
+def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     """Writes the program as an ONNX graph.
 
     Args:
         program: its graph is edited in place.
         opset: of ONNX's default domain.
-        symbols: names for the symbols of shapes, such as ``{"s77": "batch"}``.
 
     Raises:
         CaptureError: an axis that was free is not so any more.

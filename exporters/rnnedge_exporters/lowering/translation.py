@@ -7,9 +7,12 @@ Layout 0 is [time, batch, features]; onnxruntime's CPU kernels reject layout 1.
 from collections.abc import Callable
 from typing import Any
 
-from onnxscript import opset22 as op
+from onnxscript import opset22
 
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
+
+# Its stubs know tensors only; constants are given as lists, which the tracer turns into tensors.
+op: Any = opset22
 
 
 def _direction(r: Any) -> str:

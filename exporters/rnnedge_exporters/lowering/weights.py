@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,10 +49,9 @@ def pack_weights(graph_module: GraphModule) -> GraphModule:
 
 
 def _replace(graph_module: GraphModule, node: Node) -> None:
-    x, h0, *rest = node.args
+    x, h0, *rest = cast("tuple[Any, ...]", node.args)
     c0 = rest.pop(0) if node.target is LSTM else None
     sources, *options = rest
-    assert isinstance(sources, Sequence)  # noqa: S101 - the operator's schema says so
     weights = [_constant(graph_module, node, source) for source in sources]
     directions = 2 if options[-1] else 1
     packed = pack(weights, GATE_ORDER[node.target], directions)
@@ -60,10 +60,10 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
     w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
     target, args = {
-        RNN: (ONNX_RNN, (x, w, r, b, h0, str(options[0]).capitalize(), hidden)),
-        GRU: (ONNX_GRU, (x, w, r, b, h0, hidden)),
-        LSTM: (ONNX_LSTM, (x, w, r, b, h0, c0, hidden)),
-    }[node.target]
+        str(RNN): (ONNX_RNN, (x, w, r, b, h0, str(options[0]).capitalize(), hidden)),
+        str(GRU): (ONNX_GRU, (x, w, r, b, h0, hidden)),
+        str(LSTM): (ONNX_LSTM, (x, w, r, b, h0, c0, hidden)),
+    }[str(node.target)]
     with graph_module.graph.inserting_before(node):
         new = graph_module.graph.call_function(target, args)
     new.meta = dict(node.meta)

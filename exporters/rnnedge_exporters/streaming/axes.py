@@ -59,9 +59,7 @@ def shape_of(node: Node) -> list[sympy.Expr]:
     return [size(dim) for dim in node.meta["val"].shape]
 
 
-def find_place(
-    node: Node, symbol: sympy.Symbol, known: dict[Node, Place | None]
-) -> Place | None:
+def find_place(node: Node, symbol: sympy.Symbol, known: dict[Node, Place | None]) -> Place | None:
     """Where `symbol` lies in the tensor that `node` gives; None where it does not.
 
     Args:

@@ -62,7 +62,8 @@ def single_row(value: Tensor, place: Place | None) -> Tensor | None:
 
 
 def _blank(example: Tensor) -> Tensor:
-    shape = [_ROWS if isinstance(dim, SymInt) else dim for dim in example.shape]
+    sizes: list[Any] = list(example.shape)
+    shape = [_ROWS if isinstance(size, SymInt) else size for size in sizes]
     return torch.zeros(shape, dtype=example.dtype)
 
 

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.capture.operators import LSTM
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clocks import Clock, Flow, initial_states, is_over_time
 from rnnedge_exporters.streaming.constants import evaluate, single_row

@@ -7,7 +7,12 @@ from torch.fx import Node
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.streaming.clocks import find_clocks
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
-from rnnedge_exporters.streaming.program import StreamProgram, StreamState, batch_places, time_symbol
+from rnnedge_exporters.streaming.program import (
+    StreamProgram,
+    StreamState,
+    batch_places,
+    time_symbol,
+)
 from rnnedge_exporters.streaming.recurrent_state import lift_recurrent_state
 
 
