@@ -33,3 +33,34 @@ ThreadsOption: TypeAlias = Annotated[
 SeedOption: TypeAlias = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random numbers.")
 ]
+
+ModuleArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="What makes the PyTorch module: model.py:make_model or package.module:Class.",
+        show_default=False,
+    ),
+]
+ArgumentOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--arg", metavar="KEY=VALUE", help="An argument for MODEL's factory; repeatable."),
+]
+WeightsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", metavar="FILE", help="A safetensors file or a checkpoint of tensors only."
+    ),
+]
+WeightsKeyOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--weights-key", metavar="KEY", help="Where the state dict lies in WEIGHTS."),
+]
+StatesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="'NAME -> OUTPUT'",
+        help="An argument of forward that is a state, and the output that returns it; repeatable.",
+    ),
+]

@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,17 @@ SCHEMA_VERSION = 1
 STANDARD_STREAM = Path("-")
 """As a path argument: stdin where something is read, stdout where something is written."""
 _WIDE = 10_000
+
+
+class ExitCode(IntEnum):
+    """How every command ends; a usage error, too, is 2."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    BAD_INPUT = 2
+    OUR_BUG = 70
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
 
 
 @dataclass
@@ -52,8 +64,14 @@ class Result(Protocol):
         ...
 
 
-def emit(result: Result, *, json: bool) -> None:
-    """Prints the result on stdout. Flushed, so that a closed pipe is noticed here."""
+def emit(result: Result, *, json: bool, aside: bool = False) -> None:
+    """Prints the result on stdout, and flushes, so that a closed pipe is noticed here.
+
+    Args:
+        result: in the form that the user asked for.
+        json: print it as JSON.
+        aside: what a person reads goes to stderr, because stdout may carry the command's data.
+    """
     if json:
         print(_to_json(result.to_dict()))
     elif settings.quiet:
@@ -61,7 +79,7 @@ def emit(result: Result, *, json: bool) -> None:
         if line:
             print(line)
     else:
-        stdout().print(result.to_rich())
+        (stderr() if aside else stdout()).print(result.to_rich())
     sys.stdout.flush()
 
 

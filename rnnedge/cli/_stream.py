@@ -1,0 +1,135 @@
+"""The loop behind `rnnedge run`: read a chunk, push it, write what comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from rnnedge.cli._frames import Arrays, Source, open_sink, open_source
+from rnnedge.cli._output import replacing
+from rnnedge.report.run import RunSummary, Stopwatch
+from rnnedge_runtime import load
+from rnnedge_runtime.contract import Contract
+from rnnedge_runtime.errors import InputError, SnapshotError
+
+if TYPE_CHECKING:
+    from rnnedge_runtime import Model, Stream
+
+Step: TypeAlias = Callable[[Arrays], Arrays]
+_DEFAULT_CHUNK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `rnnedge run`, as they were given."""
+
+    output: Path | None
+    chunk_frames: int | None
+    batch: int | None
+    state_in: Path | None
+    state_out: Path | None
+    provider: str
+    threads: int
+
+
+def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
+    """Runs all frames of `input_path` through the model in `file`.
+
+    Raises:
+        RnnEdgeError: the model, the input, a state or the output's name is not as it must be.
+    """
+    model = load(file, provider=options.provider, threads=options.threads)
+    source = open_source(input_path, model.contract, options.batch)
+    if model.contract.mode == "sequence":
+        _refuse_stream_options(file, options)
+        stream, chunk_frames = None, None
+        step: Step = lambda inputs: model.run(inputs).outputs  # noqa: E731
+    else:
+        stream = _start(model, source, options.state_in)
+        chunk_frames = options.chunk_frames or _default_chunk(model.contract, source)
+        step = _pusher(stream, model.contract)
+    watch = Stopwatch()
+    with open_sink(options.output, model.contract, source) as sink:
+        for inputs in source.chunks(chunk_frames):
+            started = time.perf_counter()
+            outputs = step(inputs)
+            watch.add(_frames(inputs, model.contract), time.perf_counter() - started)
+            sink.write(outputs)
+    if stream is not None and options.state_out is not None:
+        with replacing(options.state_out) as part:
+            part.write_bytes(stream.snapshot())
+    return _summary(model, source, options, chunk_frames, watch)
+
+
+def _start(model: Model, source: Source, state_in: Path | None) -> Stream:
+    stream = model.stream(batch=source.batch)
+    if state_in is not None:
+        if not state_in.is_file():
+            raise SnapshotError(
+                "there is no such file", where=str(state_in), fix="save one with --state-out"
+            )
+        stream.restore(state_in.read_bytes())
+    return stream
+
+
+def _pusher(stream: Stream, contract: Contract) -> Step:
+    """A push that takes and gives arrays by name, however many ports there are."""
+    if len(contract.inputs) == len(contract.outputs) == 1:
+        x, y = contract.inputs[0].name, contract.outputs[0].name
+        return lambda inputs: {y: stream.push(inputs[x])}
+    return stream.push
+
+
+def _refuse_stream_options(file: Path, options: Options) -> None:
+    given = {
+        "--chunk": options.chunk_frames,
+        "--state-in": options.state_in,
+        "--state-out": options.state_out,
+    }
+    for flag, value in given.items():
+        if value is not None:
+            raise InputError(
+                "the model runs whole sequences only: it has no chunks and no state",
+                where=f"{flag}, {file}",
+                fix=f"leave {flag} away, or export the module with --mode stream",
+            )
+
+
+def _default_chunk(contract: Contract, source: Source) -> int:
+    frame_s = _frame_s(contract, source)
+    return 1 if frame_s is None else max(1, round(_DEFAULT_CHUNK_S / frame_s))
+
+
+def _frame_s(contract: Contract, source: Source) -> float | None:
+    """Seconds of signal per input frame."""
+    if contract.signal is not None:
+        return contract.signal.hop_samples / contract.signal.sample_rate_hz
+    return 1 / source.sample_rate_hz if source.sample_rate_hz else None
+
+
+def _frames(inputs: Arrays, contract: Contract) -> int:
+    port = next(port for port in contract.inputs if port.time_axis is not None)
+    return inputs[port.name].shape[port.time_axis or 0]
+
+
+def _summary(
+    model: Model, source: Source, options: Options, chunk_frames: int | None, watch: Stopwatch
+) -> RunSummary:
+    frame_s = _frame_s(model.contract, source)
+    signal_s = watch.frames * frame_s if frame_s else 0.0
+    return RunSummary(
+        output=options.output,
+        state_out=options.state_out,
+        provider=model.provider,
+        batch=source.batch,
+        frames=watch.frames,
+        chunks=watch.chunks,
+        chunk_frames=chunk_frames,
+        model_s=watch.seconds,
+        latency_us_p50=watch.percentile_us(50),
+        latency_us_p99=watch.percentile_us(99),
+        real_time_factor=watch.seconds / signal_s if signal_s else None,
+    )

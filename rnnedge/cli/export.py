@@ -1,0 +1,108 @@
+"""`rnnedge export`: a PyTorch module becomes a streaming ONNX file, proven equal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rnnedge.cli import _output
+from rnnedge.cli._options import (
+    ArgumentOption,
+    ForceFlag,
+    JsonFlag,
+    ModuleArgument,
+    OutputOption,
+    StatesOption,
+    WeightsKeyOption,
+    WeightsOption,
+)
+from rnnedge.cli._output import ExitCode
+from rnnedge.cli._source import load_source
+
+if TYPE_CHECKING:
+    from rnnedge_runtime.contract import Signal
+
+
+def export(
+    model: ModuleArgument,
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            metavar="'NAME: TYPE[AXES]'",
+            help="An argument of forward: 'x: float32[batch, time, 80]'; repeatable.",
+        ),
+    ],
+    output: OutputOption,
+    arg: ArgumentOption = None,
+    weights: WeightsOption = None,
+    weights_key: WeightsKeyOption = None,
+    state: StatesOption = None,
+    mode: Annotated[
+        Literal["stream", "sequence"],
+        typer.Option(help="Run in chunks of any length, or whole sequences only."),
+    ] = "stream",
+    opset: Annotated[int, typer.Option(metavar="N", help="The ONNX opset to write.")] = 22,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not prove that the file equals the module.")
+    ] = False,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Write the file even if that proof fails.")
+    ] = False,
+    force: ForceFlag = False,
+    sample_rate: Annotated[
+        int | None, typer.Option(metavar="HZ", min=1, help="Sample rate of the signal.")
+    ] = None,
+    hop: Annotated[
+        int | None,
+        typer.Option(metavar="SAMPLES", min=1, help="Samples per input frame (default: 1)."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(metavar="SAMPLES", min=1, help="Samples a frame sees (default: the hop)."),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Turn a PyTorch module into a streaming ONNX file.
+
+    The file is compared with the module before it is kept.
+    """
+    signal = _signal(sample_rate, hop, window)
+
+    import rnnedge
+    from rnnedge.report.export import ExportSummary
+
+    export_model = rnnedge.export
+    from rnnedge_exporters.specs import parse_named
+
+    _output.check_overwrite(output, force=force)
+    module, checksum = load_source(model, arg, weights, weights_key)
+    result = export_model(
+        module,
+        output,
+        inputs=dict(parse_named(text, flag="--input") for text in inputs),
+        states=state or (),
+        mode=mode,
+        opset=opset,
+        verify=not no_verify,
+        keep_failed=keep_failed,
+        force=force,
+        signal=signal,
+        checkpoint_sha256=checksum,
+    )
+    _output.emit(ExportSummary(result), json=json)
+    if result.parity is not None and not result.parity.passed:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+    _output.hint("rnnedge", "inspect", output)
+
+
+def _signal(sample_rate: int | None, hop: int | None, window: int | None) -> Signal | None:
+    if sample_rate is None:
+        if hop is not None or window is not None:
+            raise typer.BadParameter("--hop and --window need --sample-rate")
+        return None
+    from rnnedge_runtime.contract import Signal
+
+    hop = hop or 1
+    return Signal(sample_rate_hz=sample_rate, hop_samples=hop, window_samples=window or hop)

@@ -1,0 +1,55 @@
+"""`rnnedge verify`: is the ONNX file the same function as the PyTorch module?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rnnedge.cli import _output
+from rnnedge.cli._options import (
+    ArgumentOption,
+    JsonFlag,
+    ModelArgument,
+    ProviderOption,
+    SeedOption,
+    StatesOption,
+    ThreadsOption,
+    WeightsKeyOption,
+    WeightsOption,
+)
+from rnnedge.cli._output import ExitCode
+from rnnedge.cli._source import load_source
+
+
+def verify(
+    file: ModelArgument,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="What makes the PyTorch module: model.py:make_model or package.module:Class.",
+        ),
+    ],
+    arg: ArgumentOption = None,
+    weights: WeightsOption = None,
+    weights_key: WeightsKeyOption = None,
+    state: StatesOption = None,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Prove that an ONNX file equals a PyTorch module."""
+    import rnnedge
+    from rnnedge.report.parity import ParitySummary
+
+    verify_model = rnnedge.verify
+    module, _ = load_source(against, arg, weights, weights_key)
+    report = verify_model(
+        file, module, states=state or (), provider=provider, threads=threads, seed=seed
+    )
+    _output.emit(ParitySummary(report), json=json)
+    if not report.passed:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+    _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")

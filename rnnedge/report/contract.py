@@ -1,0 +1,49 @@
+"""A contract as tables and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from rich.table import Table
+from rich.text import Text
+
+from rnnedge.report.tables import new_table
+from rnnedge.report.units import shape_text
+from rnnedge_runtime.contract import Contract, Port, State
+
+
+def contract_dict(contract: Contract) -> dict[str, Any]:
+    """The contract as it is stored in the file."""
+    return cast("dict[str, Any]", json.loads(contract.to_json()))
+
+
+def contract_tables(contract: Contract) -> list[Table]:
+    """The ports and, if there are any, the states."""
+    tables = [_ports(contract)]
+    if contract.states:
+        tables.append(_states(contract.states))
+    return tables
+
+
+def _ports(contract: Contract) -> Table:
+    table = new_table("", "name", "type", "shape", "frames out per in", "delay (frames)")
+    for port in contract.inputs:
+        table.add_row("input", *_port_cells(port))
+    for port in contract.outputs:
+        table.add_row("output", *_port_cells(port), str(port.ratio), str(port.delay))
+    return table
+
+
+def _port_cells(port: Port) -> tuple[Text, Text, Text]:
+    return Text(port.name), Text(port.dtype), Text(shape_text(port.shape))
+
+
+def _states(states: tuple[State, ...]) -> Table:
+    table = new_table("state", "kind", "type", "shape", "initial value")
+    for state in states:
+        initial = f"{state.fill:g}" if state.tensor is None else "stored in the file"
+        table.add_row(
+            Text(state.name), state.kind, state.dtype, Text(shape_text(state.shape)), initial
+        )
+    return table
