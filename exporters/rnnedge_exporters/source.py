@@ -108,7 +108,8 @@ def _import_file(path: Path, spec: str) -> ModuleType:
     # The file's own folder comes first, so that it can import its neighbours.
     sys.path.insert(0, str(path.parent.resolve()))
     loader = importlib.util.spec_from_file_location(path.stem, path)
-    assert loader is not None and loader.loader is not None  # noqa: S101 - it ends in .py
+    assert loader is not None  # noqa: S101 - the name ends in .py
+    assert loader.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(loader)
     # Registered under its name, so that inspect finds the source lines that errors point to.
     sys.modules[path.stem] = module
@@ -217,7 +218,7 @@ def _fit(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     problems = [f"missing: {name}" for name in own if name not in tensors]
     problems += [f"unexpected: {name}" for name in tensors if name not in own]
     problems += [
-        f"shape of {name}: {list(tensors[name].shape)} in the file, {list(value.shape)} in the module"
+        f"shape of {name}: {list(tensors[name].shape)} in the file, {list(value.shape)} expected"
         for name, value in own.items()
         if name in tensors and tensors[name].shape != value.shape
     ]

@@ -111,6 +111,59 @@ def pick(result: Any, path: Sequence[int | str]) -> Any:
     return result
 
 
+def name_results(nested: Any, call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divides forward's result into data and states, by name.
+
+    Data is named by its key in a dict, ``output`` when it is alone, else ``output_0`` and so on;
+    states as their arguments.
+
+    Args:
+        nested: forward's result; its leaves may be anything.
+        call: how forward was called.
+
+    Raises:
+        CaptureError: no data is left beside the states.
+    """
+    data = [
+        (path, leaf)
+        for path, leaf in pytree.tree_flatten_with_path(nested)[0]
+        if not any(_is_at(path, state.result) for state in call.states)
+    ]
+    if not data:
+        raise CaptureError(
+            "nothing is left of forward's result beside states",
+            where="forward's result",
+            fix="return an output too, or say with --state which part is the state",
+        )
+    states = {
+        name: leaf
+        for state in call.states
+        for name, leaf in zip(
+            state.names, pytree.tree_leaves(pick(nested, state.result)), strict=True
+        )
+    }
+    taken = {*call.inputs, *states}
+    named = zip(_data_names([path for path, _ in data]), data, strict=True)
+    return {f"{n}_out" if n in taken else n: leaf for n, (_, leaf) in named}, states
+
+
+def _data_names(paths: Sequence[tuple[Any, ...]]) -> list[str]:
+    names = [".".join(key for key in map(_key, path) if not key.isdigit()) for path in paths]
+    if len(names) == 1:
+        return [names[0] or "output"]
+    if len(set(names)) < len(names) or "" in names:
+        return [f"output_{index}" for index in range(len(names))]
+    return names
+
+
+def _key(entry: Any) -> str:
+    return str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", entry))))
+
+
+def _is_at(path: tuple[Any, ...], result: tuple[int | str, ...]) -> bool:
+    return [_key(entry) for entry in path[: len(result)]] == [str(key) for key in result]
+
+
 def _show(nested: Any) -> str:
     return str(nested) if isinstance(nested, TensorSpec) else f"({', '.join(map(_show, nested))})"
 

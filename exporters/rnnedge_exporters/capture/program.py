@@ -20,7 +20,7 @@ from rnnedge_exporters.capture.call import (
     OTHER_SIZES,
     Call,
     inference,
-    pick,
+    name_results,
     run,
 )
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
@@ -141,57 +141,24 @@ def _named(exported: ExportedProgram, call: Call) -> Program:
         )
     _, arguments = pytree.tree_unflatten(placeholders, exported.call_spec.in_spec)
     nested = pytree.tree_unflatten(results, exported.call_spec.out_spec)
+    outputs, ends = name_results(nested, call)
     states = tuple(
-        Tied(*tied)
+        Tied(name, spec, start, ends[name])
         for state in call.states
-        for tied in zip(
+        for name, spec, start in zip(
             state.names,
             state.leaves,
             pytree.tree_leaves(arguments[state.parameter]),
-            pytree.tree_leaves(pick(nested, state.result)),
             strict=True,
         )
     )
     return Program(
         graph_module=GraphModule(flat, graph),
         inputs={name: arguments[name] for name in call.inputs},
-        outputs=_name_outputs(nested, call),
+        outputs=outputs,
         states=states,
         call=call,
     )
-
-
-def _name_outputs(nested: Any, call: Call) -> dict[str, Node]:
-    """Data results: by key in a dict, ``output`` for the only one, else ``output_0`` and so on."""
-    data = [
-        (path, node)
-        for path, node in pytree.tree_flatten_with_path(nested)[0]
-        if not any(_is_at(path, state.result) for state in call.states)
-    ]
-    if not data:
-        raise CaptureError(
-            "nothing is left of forward's result beside states",
-            where="forward's result",
-            fix="return an output too, or say with --state which part is the state",
-        )
-    names = [".".join(key for key in map(_key, path) if not key.isdigit()) for path, _ in data]
-    if len(data) == 1:
-        names = [names[0] or "output"]
-    elif len(set(names)) < len(names) or "" in names:
-        names = [f"output_{index}" for index in range(len(data))]
-    taken = {*call.inputs, *(name for state in call.states for name in state.names)}
-    return {
-        f"{name}_out" if name in taken else name: node
-        for name, (_, node) in zip(names, data, strict=True)
-    }
-
-
-def _key(entry: Any) -> str:
-    return str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", entry))))
-
-
-def _is_at(path: tuple[Any, ...], result: tuple[int | str, ...]) -> bool:
-    return [_key(entry) for entry in path[: len(result)]] == [str(key) for key in result]
 
 
 def _check_other_sizes(module: nn.Module, program: Program) -> None:

@@ -132,7 +132,7 @@ def _store(graph_module: GraphModule, before: Node, name: str, value: Tensor) ->
         if not hasattr(owner, part):
             owner.add_module(part, nn.Module())
         owner = owner.get_submodule(part)
-    # A module that is called twice shares its weights; others of the same name get one of their own.
+    # A module that is called twice shares its weights; others of that name get their own.
     while hasattr(owner, attribute) and not torch.equal(getattr(owner, attribute), value):
         attribute += "_"
     if not hasattr(owner, attribute):

@@ -79,7 +79,8 @@ def find_clocks(graph: Graph, time: sympy.Symbol, starts: set[Node]) -> dict[Nod
         try:
             places[node] = find_place(node, time, places)
         except OddAxisError as error:
-            raise refuse(node, f"{error}; this release streams one frame for one frame", _WAYS_OUT)
+            reason = f"{error}; this release streams one frame for one frame"
+            raise refuse(node, reason, _WAYS_OUT) from error
         if node in starts:
             clocks[node] = Clock(Flow.START)
         elif node.op == "placeholder":
