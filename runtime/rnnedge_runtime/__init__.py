@@ -9,16 +9,22 @@ from rnnedge_runtime.errors import (
     RnnEdgeError,
     SnapshotError,
 )
+from rnnedge_runtime.model import Model, RunResult, load
+from rnnedge_runtime.stream import Stream
 
 __all__ = [
     "Contract",
     "ContractError",
     "InputError",
+    "Model",
     "ModelFileError",
     "Port",
     "ProviderError",
     "RnnEdgeError",
+    "RunResult",
     "Signal",
     "SnapshotError",
     "State",
+    "Stream",
+    "load",
 ]

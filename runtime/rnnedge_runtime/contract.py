@@ -18,7 +18,7 @@ from rnnedge_runtime.errors import ContractError
 VERSION = 1
 METADATA_KEY = "rnnedge.contract"
 TENSOR_KEY_PREFIX = "rnnedge.tensor."
-"""Initial values that are not a fill are stored under this prefix, base64 of little-endian bytes."""
+"""Initial values that are not a fill have keys that begin so: base64 of little-endian bytes."""
 
 BATCH = "batch"
 TIME = "time"
@@ -46,7 +46,7 @@ _DIM = re.compile(r"(?:([1-9][0-9]*)\*)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def dim_factor(dim: Dim, symbol: str) -> int:
-    """How often `symbol` counts in `dim`: 1 for ``"batch"``, 33 for ``"33*batch"``, 0 for neither."""
+    """How often `symbol` counts in `dim`: 1 for ``"batch"``, 33 for ``"33*batch"``, else 0."""
     if isinstance(dim, int):
         return 0
     match = _DIM.fullmatch(dim)

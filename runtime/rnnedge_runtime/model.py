@@ -1,0 +1,177 @@
+"""Model: one file, one session, shared by all its streams."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+
+from rnnedge_runtime.agreement import check_agreement, contract_of, metadata_of
+from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
+from rnnedge_runtime.contract import BATCH, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
+from rnnedge_runtime.errors import ModelFileError
+from rnnedge_runtime.providers import SessionRequest, device_of, open_session
+from rnnedge_runtime.states import InitialValues, measure_states
+from rnnedge_runtime.stream import OnNonfinite, Stream
+from rnnedge_runtime.streamable import check_batch
+
+
+class RunResult(NamedTuple):
+    """What a whole sequence gave.
+
+    Attributes:
+        outputs: by name, in the contract's order.
+        states: final states by name; empty in sequence mode.
+    """
+
+    outputs: dict[str, Array]
+    states: dict[str, Array]
+
+
+def load(
+    path: str | PathLike[str] | bytes,
+    *,
+    provider: str = "cpu",
+    threads: int = 1,
+    provider_options: Mapping[str, str] | None = None,
+    flush_denormals: bool = False,
+) -> Model:
+    """Opens a model file that carries a contract.
+
+    Args:
+        path: the file, or its bytes. External data is only followed inside the file's own folder.
+        provider: ``"cpu"``, ``"cuda"``, ``"openvino"``, ``"auto"`` (CUDA if it works, else CPU;
+            the choice is logged), or onnxruntime's full name of a provider.
+        threads: how many threads one run may use.
+        provider_options: handed to the provider as they are.
+        flush_denormals: treat denormal numbers as zero. Off by default, because onnxruntime sets
+            the mode on the thread that opens the process's first session, where it then governs
+            all arithmetic, and not on threads that exist already: the same stream would round
+            differently from thread to thread. Worth trying where states decay to exactly zero on
+            processors on which denormals are slow.
+
+    Raises:
+        ModelFileError: the file is missing, or onnxruntime cannot load it.
+        ContractError: there is no contract, or the file does not keep it.
+        ProviderError: the provider is absent, or did not take the recurrent nodes.
+    """
+    request = SessionRequest(provider, threads, dict(provider_options or {}), flush_denormals)
+    if isinstance(path, bytes):
+        session, used = open_session(path, request)
+        return Model(session, used, request, hashlib.sha256(path).hexdigest(), None)
+    file = Path(path)
+    digest = _digest(file)
+    session, used = open_session(str(file), request)
+    return Model(session, used, request, digest, file)
+
+
+class Model:
+    """A loaded model. Threads may share it; each stream belongs to one thread at a time.
+
+    Attributes:
+        contract: what the file promises.
+        path: the file, None if it was given as bytes.
+        provider: onnxruntime's name of the provider that runs the recurrent nodes.
+        session: onnxruntime's session, for what this class does not offer.
+        metadata: the file's own metadata, without the contract and its tensors.
+        sha256: of the file's bytes, in hex; external data is not included.
+        device: where states live: onnxruntime's device name and id.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        provider: str,
+        request: SessionRequest,
+        sha256: str,
+        path: Path | None,
+    ) -> None:
+        where = "the bytes given" if path is None else str(path)
+        metadata = metadata_of(session, where)
+        self.session = session
+        self.provider = provider
+        self.path = path
+        self.sha256 = sha256
+        self.device = device_of(provider, request.provider_options)
+        self.contract = contract_of(metadata, where)
+        check_agreement(self.contract, session, where)
+        self.metadata = {
+            key: value
+            for key, value in metadata.items()
+            if key != METADATA_KEY and not key.startswith(TENSOR_KEY_PREFIX)
+        }
+        self._initial = InitialValues(self.contract, metadata)
+
+    def __repr__(self) -> str:
+        name = self.path or f"{self.sha256[:12]}…"
+        return f"<Model {name} on {self.provider}, {len(self.contract.states)} states>"
+
+    def initial_state(self, batch: int) -> dict[str, Array]:
+        """New arrays with the initial value of every state, by name, for `batch` rows."""
+        return self._initial(check_batch(self.contract, batch))
+
+    def stream(self, batch: int = 1, on_nonfinite: OnNonfinite = "raise") -> Stream:
+        """Starts a stream of `batch` independent rows at their initial state.
+
+        Args:
+            batch: how many signals advance together, in every push.
+            on_nonfinite: what a push does with NaN or Inf in a float input; see `Stream`.
+
+        Raises:
+            InputError: the model runs whole sequences only; it has a delay or a ratio, which this
+                release does not run; or `batch` does not suit it.
+        """
+        return Stream(self, batch, on_nonfinite)
+
+    def run(self, inputs: Inputs, states: Mapping[str, Array] | None = None) -> RunResult:
+        """Runs a whole sequence at once; the model keeps nothing of it.
+
+        The outputs are the graph's own: one with a `delay` in the contract lags by so many frames.
+        Nothing is done about NaN or Inf, in the inputs or in what comes out.
+
+        Args:
+            inputs: the array if there is one input, else arrays by name.
+            states: what to start from, by name; the initial value where a name is left out.
+
+        Raises:
+            InputError: an array does not fit the contract, or onnxruntime refused the run.
+        """
+        contract = self.contract
+        arrays = by_name(contract.inputs, inputs)
+        given = dict(states or {})
+        sizes = measure(contract.inputs, arrays, {})
+        sizes = measure_states(contract.states, given, sizes)
+        before = self._initial(sizes.get(BATCH, 1)) | given
+        if sizes.get(TIME) == 0:
+            # Some recurrent kernels of onnxruntime end the process on an empty sequence.
+            outputs = empty_outputs(contract.outputs, sizes)
+            return RunResult(outputs, {name: np.array(value) for name, value in before.items()})
+        names = [port.name for port in contract.outputs] + [s.output for s in contract.states]
+        feed = arrays | {state.input: before[state.name] for state in contract.states}
+        try:
+            results = self.session.run(names, feed)
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise refused(error, "Model.run") from error
+        count = len(contract.outputs)
+        after = [state.name for state in contract.states]
+        return RunResult(
+            dict(zip(names[:count], results[:count], strict=True)),
+            dict(zip(after, results[count:], strict=True)),
+        )
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelFileError(
+            f"the model file cannot be read: {error.strerror}",
+            where=str(file),
+            fix="check the path and the permissions",
+        ) from error
