@@ -1,1 +1,6 @@
-""""""
+"""Is the stream the same function as the module? Answered by running both."""
+
+from rnnedge.parity.report import Check, ParityReport, TensorError
+from rnnedge.parity.verification import verify
+
+__all__ = ["Check", "ParityReport", "TensorError", "verify"]

@@ -1,0 +1,210 @@
+"""The PyTorch module as the judge.
+
+It knows nothing of captured graphs. States that forward takes are given as arguments; states inside
+of `torch.nn.RNN`, `GRU` and `LSTM` are given and read where those modules are called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from rnnedge.parity.measure import Array, Reference
+from rnnedge_exporters.capture.call import Call, inference, name_results
+from rnnedge_runtime.contract import State
+
+_LAYER_STATE = re.compile(r"(?P<module>.+)\.(?P<role>[hc])(?:_l(?P<layer>\d+))?")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the module gives for one whole sequence."""
+
+    outputs: dict[str, Reference]
+    states: dict[str, Reference]
+
+
+@dataclass(frozen=True)
+class _Owner:
+    """Where in the module a state of the stream lies."""
+
+    module: str
+    role: int
+    layer: int
+
+
+class Oracle:
+    """Runs the module on whole sequences, in float64 and in float32.
+
+    Attributes:
+        unseen: states of the stream that have no counterpart to give or read; they are judged by
+            their effect on outputs only.
+    """
+
+    def __init__(self, module: nn.Module, call: Call, states: Sequence[State]) -> None:
+        self._call = call
+        self._modules = {dtype: _convert(module, dtype) for dtype in (torch.float64, torch.float32)}
+        self._owners = {
+            state.name: owner
+            for state in states
+            if state.kind in ("hidden", "cell") and (owner := _find_owner(module, state.name))
+        }
+        forward = {name for state in call.states for name in state.names}
+        self.unseen = [s.name for s in states if s.name not in forward | self._owners.keys()]
+
+    def run(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> Truth:
+        """Runs one whole sequence.
+
+        Args:
+            inputs: by name.
+            states: initial states by name, all of them that are not in `unseen`.
+        """
+        exact_outputs, exact_states = self._run(torch.float64, inputs, states)
+        outputs, finals = self._run(torch.float32, inputs, states)
+        return Truth(
+            {name: Reference(exact_outputs[name], value) for name, value in outputs.items()},
+            {name: Reference(exact_states[name], value) for name, value in finals.items()},
+        )
+
+    def _run(
+        self, dtype: torch.dtype, inputs: Mapping[str, Array], states: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        module = self._modules[dtype]
+        arguments: dict[str, Any] = {n: _tensor(v, dtype) for n, v in inputs.items()}
+        for state in self._call.states:
+            leaves = [_tensor(states[name], dtype) for name in state.names]
+            arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
+        given = {n: _tensor(states[n], dtype) for n in self._owners if n in states}
+        with inference(module), _default_dtype(dtype), self._layer_states(module, given) as finals:
+            outputs, ends = name_results(module(**arguments), self._call)
+        return _arrays(outputs), _arrays({**ends, **finals})
+
+    @contextlib.contextmanager
+    def _layer_states(
+        self, module: nn.Module, given: Mapping[str, Tensor]
+    ) -> Iterator[dict[str, Tensor]]:
+        """Gives initial states to recurrent modules and reads their final ones."""
+        finals: dict[str, Tensor] = {}
+        handles = []
+        for path in {owner.module for owner in self._owners.values()}:
+            names = {o: n for n, o in self._owners.items() if o.module == path}
+            layer = module.get_submodule(path)
+            assert isinstance(layer, nn.RNNBase)  # noqa: S101 - as _find_owner saw
+            exchange = _Exchange(layer.num_layers, path, names, given, finals)
+            handles.append(layer.register_forward_pre_hook(exchange.before, with_kwargs=True))
+            handles.append(layer.register_forward_hook(exchange.after))
+        try:
+            yield finals
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@dataclass
+class _Exchange:
+    """Gives and reads the states of one recurrent module; call k owns layers k * layers onwards."""
+
+    layers: int
+    path: str
+    names: Mapping[_Owner, str]
+    given: Mapping[str, Tensor]
+    finals: dict[str, Tensor]
+    calls: int = 0
+
+    def before(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        initial = [self._given(role) for role in ((0, 1) if isinstance(module, nn.LSTM) else (0,))]
+        if any(state is None for state in initial):
+            return args, kwargs
+        x = args[0] if args else kwargs["input"]
+        return (x,), {"hx": tuple(initial) if isinstance(module, nn.LSTM) else initial[0]}
+
+    def after(self, module: nn.Module, args: Any, result: Any) -> None:
+        final = result[1] if isinstance(result[1], tuple) else (result[1],)
+        for role, state in enumerate(final):
+            parts = state.split(state.shape[0] // self.layers)
+            for name, part in zip(self._names(role), parts, strict=True):
+                if name is not None:
+                    self.finals[name] = part
+        self.calls += 1
+
+    def _given(self, role: int) -> Tensor | None:
+        layers = [self.given.get(name or "") for name in self._names(role)]
+        known = [layer for layer in layers if layer is not None]
+        return torch.cat(known) if len(known) == len(layers) else None
+
+    def _names(self, role: int) -> list[str | None]:
+        """Of the states of all layers in this call."""
+        first = self.calls * self.layers
+        owners = [_Owner(self.path, role, first + index) for index in range(self.layers)]
+        return [self.names.get(owner) for owner in owners]
+
+
+def index_bounds(module: nn.Module, arguments: Mapping[str, Any]) -> int:
+    """How large an integer input may be: what the smallest table or one-hot of forward takes."""
+    recorder = _Bounds()
+    with inference(module), recorder:
+        module(**arguments)
+    return min(recorder.bounds, default=2)
+
+
+class _Bounds(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bounds: list[int] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.embedding:
+            self.bounds.append(int(args[0].shape[0]))
+        if func is nn.functional.one_hot or getattr(func, "__name__", "") == "one_hot":
+            classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+            self.bounds += [classes] if classes > 0 else []
+        return func(*args, **kwargs)
+
+
+def _find_owner(module: nn.Module, state: str) -> _Owner | None:
+    """``encoder.gru.h_l1`` is layer 1 of the module ``encoder.gru``."""
+    match = _LAYER_STATE.fullmatch(state)
+    if match is None:
+        return None
+    paths = dict(module.named_modules())
+    path = match["module"]
+    if path not in paths and path == type(module).__name__.lower():
+        path = ""
+    if not isinstance(paths.get(path), nn.RNNBase):
+        return None
+    return _Owner(path, "hc".index(match["role"]), int(match["layer"] or 0))
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return copy.deepcopy(module).to(dtype).eval()
+
+
+def _tensor(array: Array, dtype: torch.dtype) -> Tensor:
+    tensor = torch.from_numpy(np.array(array))
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Tensors that forward makes itself follow the module's precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

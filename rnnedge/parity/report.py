@@ -1,0 +1,80 @@
+"""What a verification found, for people, for JSON, and for the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """How far one output or state is from the module in float64, over all runs.
+
+    Attributes:
+        name: of the output or state.
+        max_abs: the largest absolute error.
+        torch_max_abs: the largest absolute error of the module itself in float32, and at least
+            one unit in the last place of the tensor's largest value.
+        max_ulp: the largest error in units in the last place of the tensor's largest value.
+        ratio: the error in units of what is allowed to count as PyTorch's own, at its worst.
+        worst: where the ratio is worst: the run, and the index along each axis by name.
+    """
+
+    name: str
+    max_abs: float
+    torch_max_abs: float
+    max_ulp: float
+    ratio: float
+    worst: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The evidence that a file and a module are the same function, or that they are not.
+
+    Attributes:
+        checks: every question that was asked.
+        tensors: the errors of each output and state.
+        provider: the execution provider that ran the file.
+        allowed_ratio: how many times PyTorch's own float32 error is allowed.
+        settings: seed, batch sizes, frames: what is needed to ask again.
+    """
+
+    checks: tuple[Check, ...]
+    tensors: tuple[TensorError, ...]
+    provider: str
+    allowed_ratio: float
+    settings: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the contract."""
+        return {
+            "passed": self.passed,
+            "provider": self.provider,
+            "allowed_ratio": self.allowed_ratio,
+            "checks": [asdict(check) for check in self.checks],
+            "tensors": [asdict(tensor) for tensor in self.tensors],
+            "settings": dict(self.settings),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}"
+            for check in self.checks
+        ]
+        return "\n".join(lines)

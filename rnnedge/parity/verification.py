@@ -1,0 +1,89 @@
+"""Asks every question of DESIGN's proof and collects the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import onnxruntime
+from torch import nn
+
+from rnnedge.parity.measure import ALLOWED_RATIO
+from rnnedge.parity.oracle import Oracle, index_bounds
+from rnnedge.parity.report import ParityReport
+from rnnedge.parity.signals import Signals
+from rnnedge.parity.trials import SequenceTrials, StreamTrials
+from rnnedge_exporters.capture.call import EXAMPLE_SIZES
+from rnnedge_exporters.capture.states import bind
+from rnnedge_exporters.errors import SourceError
+from rnnedge_exporters.specs import parse_inputs
+from rnnedge_runtime import Contract, Model, load
+
+
+def verify(
+    file: str | PathLike[str] | bytes,
+    module: nn.Module,
+    *,
+    states: Sequence[str] = (),
+    provider: str = "cpu",
+    threads: int = 1,
+    seed: int = 0,
+) -> ParityReport:
+    """Compares a model file with the module that it came from.
+
+    The yardstick is the module in float64; the file's error may be at most `ALLOWED_RATIO` times
+    the error that the module itself makes in float32. The module is not changed.
+
+    Args:
+        file: the model file, or its bytes.
+        module: in float32.
+        states: what the export was told of states; read from the file when empty.
+        provider: the execution provider to judge.
+        threads: of one run.
+        seed: of all random inputs, states and chunk lengths.
+
+    Raises:
+        RnnEdgeError: the file cannot be loaded, or the module does not fit it.
+    """
+    model = load(file, provider=provider, threads=threads)
+    inputs = _inputs(model.contract)
+    call = bind(module, parse_inputs(inputs), states or model.contract.source.get("states", ()))
+    oracle = Oracle(module, call, model.contract.states)
+    bound = index_bounds(module, call.arguments(EXAMPLE_SIZES))
+    signals = Signals(model.contract, seed=seed, index_bound=bound)
+    kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
+    trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
+    checks = trials.run()
+    return ParityReport(
+        checks=tuple(checks),
+        tensors=tuple(ledger.result() for ledger in trials.ledgers.values()),
+        provider=model.provider,
+        allowed_ratio=ALLOWED_RATIO,
+        settings=_settings(model, trials.settings, seed),
+    )
+
+
+def _inputs(contract: Contract) -> dict[str, str]:
+    """What the export was told of inputs, else what the contract's shapes say."""
+    given = contract.source.get("inputs")
+    if isinstance(given, dict) and given:
+        return given
+    if contract.mode == "sequence":
+        raise SourceError(
+            "the contract does not say how forward was called",
+            where="contract, field 'source'",
+            fix="export the model again with this release",
+        )
+    return {
+        port.name: f"{port.dtype}[{', '.join(map(str, port.shape))}]" for port in contract.inputs
+    }
+
+
+def _settings(model: Model, trials: dict[str, Any], seed: int) -> dict[str, Any]:
+    return {
+        **trials,
+        "seed": seed,
+        "onnxruntime": onnxruntime.__version__,
+        "model_sha256": model.sha256 if model.path is not None else None,
+    }
