@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnedge_runtime.contract import BATCH, TIME, Port, State
+from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
 
 Array: TypeAlias = npt.NDArray[Any]
 Inputs: TypeAlias = Array | Mapping[str, Array]
 Sizes: TypeAlias = dict[str, int]
 """What each symbol stands for in one run: ``{"batch": 2, "time": 100}``."""
-
-_DIM = re.compile(r"(?:([0-9]+)\*)?(.+)")
 
 
 def by_name(ports: Sequence[Port], inputs: Inputs) -> dict[str, Array]:
@@ -133,13 +131,6 @@ def _wrong_size(
         where=f"{tensor.name!r} {shape_text(tensor)}",
         fix=fix,
     )
-
-
-def split_dim(dim: str) -> tuple[int, str]:
-    """``"33*batch"`` is (33, ``"batch"``)."""
-    match = _DIM.fullmatch(dim)
-    assert match is not None  # noqa: S101 - the contract was validated when it was read
-    return int(match[1] or 1), match[2]
 
 
 def shape_of(tensor: Port | State, sizes: Sizes) -> tuple[int, ...]:

@@ -8,51 +8,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, cast
 
+from rnnedge_runtime.contract_rules import DTYPES, METADATA_KEY, TENSOR_KEY_PREFIX, check, damaged
+from rnnedge_runtime.dims import BATCH, TIME, Dim, dim_factor
 from rnnedge_runtime.errors import ContractError
 
+__all__ = [
+    "BATCH",
+    "DTYPES",
+    "METADATA_KEY",
+    "TENSOR_KEY_PREFIX",
+    "TIME",
+    "VERSION",
+    "Contract",
+    "Dim",
+    "Mode",
+    "Port",
+    "Signal",
+    "State",
+    "StateKind",
+    "dim_factor",
+    "read",
+]
+
 VERSION = 1
-METADATA_KEY = "rnnedge.contract"
-TENSOR_KEY_PREFIX = "rnnedge.tensor."
-"""Initial values that are not a fill have keys that begin so: base64 of little-endian bytes."""
 
-BATCH = "batch"
-TIME = "time"
-
-Dim: TypeAlias = int | str
-"""A size, or a symbol: ``"batch"``, ``"time"``, or a whole multiple such as ``"33*batch"``."""
 Mode: TypeAlias = Literal["stream", "sequence"]
 StateKind: TypeAlias = Literal["hidden", "cell", "context", "buffer", "user"]
-DTYPES = (
-    "bool",
-    "float16",
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-)
 
-_DIM = re.compile(r"(?:([1-9][0-9]*)\*)?([A-Za-z_][A-Za-z0-9_]*)")
-
-
-def dim_factor(dim: Dim, symbol: str) -> int:
-    """How often `symbol` counts in `dim`: 1 for ``"batch"``, 33 for ``"33*batch"``, else 0."""
-    if isinstance(dim, int):
-        return 0
-    match = _DIM.fullmatch(dim)
-    if match is None or match[2] != symbol:
-        return 0
-    return int(match[1] or 1)
+_RATIO = re.compile(r"[1-9][0-9]{0,8}(?:/[1-9][0-9]{0,8})?")
 
 
 @dataclass(frozen=True)
@@ -144,24 +132,32 @@ class Contract:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
     def to_json(self) -> str:
-        """The contract as it is stored in the file."""
-        return json.dumps(
-            {
-                "version": self.version,
-                "mode": self.mode,
-                "inputs": [_port_to_dict(port, is_output=False) for port in self.inputs],
-                "outputs": [_port_to_dict(port, is_output=True) for port in self.outputs],
-                "states": [_state_to_dict(state) for state in self.states],
-                "source": dict(self.source),
-                "parity": None if self.parity is None else dict(self.parity),
-                "signal": None if self.signal is None else vars(self.signal),
-            },
-            ensure_ascii=False,
-            indent=1,
-        )
+        """The contract as it is stored in the file.
+
+        Raises:
+            ContractError: `source` or `parity` hold what JSON cannot: NaN, Inf, other objects.
+        """
+        try:
+            return json.dumps(self._to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise damaged(
+                f"it cannot be written as JSON ({error})", "'source', 'parity'"
+            ) from error
+
+    def _to_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "mode": self.mode,
+            "inputs": [_port_to_dict(port, is_output=False) for port in self.inputs],
+            "outputs": [_port_to_dict(port, is_output=True) for port in self.outputs],
+            "states": [_state_to_dict(state) for state in self.states],
+            "source": dict(self.source),
+            "parity": None if self.parity is None else dict(self.parity),
+            "signal": None if self.signal is None else vars(self.signal),
+        }
 
 
 def read(text: str) -> Contract:
@@ -171,9 +167,9 @@ def read(text: str) -> Contract:
         ContractError: it is not JSON, is of a newer version, or contradicts itself.
     """
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _damaged(f"it is not JSON ({error})", "the whole text") from error
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"it is not JSON ({error})", "the whole text") from error
     fields = _Fields(data, "contract")
     version = fields.get("version", int)
     if version != VERSION:
@@ -186,26 +182,12 @@ def read(text: str) -> Contract:
     return Contract(
         version=version,
         mode=cast("Mode", fields.get("mode", str)),
-        inputs=tuple(
-            _read_port(item, f"inputs[{i}]") for i, item in enumerate(fields.list("inputs"))
-        ),
-        outputs=tuple(
-            _read_port(item, f"outputs[{i}]") for i, item in enumerate(fields.list("outputs"))
-        ),
-        states=tuple(
-            _read_state(item, f"states[{i}]") for i, item in enumerate(fields.list("states"))
-        ),
+        inputs=tuple(_read_port(*item) for item in fields.items("inputs")),
+        outputs=tuple(_read_port(*item) for item in fields.items("outputs")),
+        states=tuple(_read_state(*item) for item in fields.items("states")),
         source=fields.get("source", dict),
         parity=fields.get("parity", dict, optional=True),
         signal=None if signal is None else _read_signal(signal),
-    )
-
-
-def _damaged(what: str, where: str) -> ContractError:
-    return ContractError(
-        f"the contract is damaged: {what}",
-        where=f"metadata {METADATA_KEY!r}, {where}",
-        fix="export the model again; if the file was edited, restore the original",
     )
 
 
@@ -214,7 +196,7 @@ class _Fields:
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, dict):
-            raise _damaged(f"an object was expected, got {type(data).__name__}", where)
+            raise damaged(f"an object was expected, got {type(data).__name__}", where)
         self._data = data
         self._where = where
 
@@ -227,35 +209,38 @@ class _Fields:
         if is_stray_bool or not isinstance(value, kinds):
             wanted = " or ".join(k.__name__ for k in kinds)
             got = "nothing" if key not in self._data else type(value).__name__
-            raise _damaged(f"{wanted} expected, got {got}", f"{self._where}, field {key!r}")
+            raise damaged(f"{wanted} expected, got {got}", f"{self._where}, field {key!r}")
         return value
 
     def list(self, key: str) -> list[Any]:
         return cast("list[Any]", self.get(key, list))
 
-    def shape(self) -> tuple[Dim, ...]:
-        dims = self.list("shape")
-        for dim in dims:
-            ok = isinstance(dim, str) and _DIM.fullmatch(dim)
-            if not ok and not (isinstance(dim, int) and not isinstance(dim, bool) and dim >= 0):
-                raise _damaged(f"{dim!r} is neither a size nor a symbol", f"{self._where}, 'shape'")
-        return tuple(dims)
+    def items(self, key: str) -> Iterator[tuple[object, str]]:
+        return ((item, f"{key}[{i}]") for i, item in enumerate(self.list(key)))
+
+    def number(self, key: str) -> float:
+        try:
+            return float(self.get(key, (int, float)))
+        except OverflowError as error:
+            raise damaged("the number is too large", f"{self._where}, field {key!r}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _read_port(data: object, where: str) -> Port:
     fields = _Fields(data, where)
     ratio = fields.get("ratio", str, optional=True) or "1"
-    try:
-        parsed_ratio = Fraction(ratio)
-    except (ValueError, ZeroDivisionError) as error:
-        raise _damaged(f"{ratio!r} is not a ratio such as '1/2'", f"{where}, 'ratio'") from error
+    if not _RATIO.fullmatch(ratio):
+        raise damaged(f"{ratio!r} is not a ratio such as '1/2'", f"{where}, 'ratio'")
     return Port(
         name=fields.get("name", str),
         dtype=fields.get("dtype", str),
-        shape=fields.shape(),
+        shape=tuple(fields.list("shape")),
         batch_axis=fields.get("batch_axis", int, optional=True),
         time_axis=fields.get("time_axis", int, optional=True),
-        ratio=parsed_ratio,
+        ratio=Fraction(ratio),
         delay=fields.get("delay", int, optional=True) or 0,
     )
 
@@ -264,16 +249,17 @@ def _read_state(data: object, where: str) -> State:
     fields = _Fields(data, where)
     initial = _Fields(fields.get("initial", dict), f"{where}, 'initial'")
     tensor = initial.get("tensor", str, optional=True)
+    outer = fields.get("batch_outer", int, optional=True)
     return State(
         name=fields.get("name", str),
         input=fields.get("input", str),
         output=fields.get("output", str),
         dtype=fields.get("dtype", str),
-        shape=fields.shape(),
+        shape=tuple(fields.list("shape")),
         batch_axis=fields.get("batch_axis", int, optional=True),
-        batch_outer=fields.get("batch_outer", int, optional=True) or 1,
+        batch_outer=1 if outer is None else outer,
         kind=fields.get("kind", str),
-        fill=0.0 if tensor is not None else float(initial.get("fill", (int, float))),
+        fill=0.0 if tensor is not None else initial.number("fill"),
         tensor=tensor,
     )
 
@@ -312,58 +298,3 @@ def _state_to_dict(state: State) -> dict[str, Any]:
         "kind": state.kind,
         "initial": {"fill": state.fill} if state.tensor is None else {"tensor": state.tensor},
     }
-
-
-def _check(contract: Contract) -> None:
-    """The rules that tie fields to each other; types are checked while reading."""
-    if contract.mode not in get_args(Mode):
-        raise _damaged(f"{contract.mode!r} is not one of {get_args(Mode)}", "field 'mode'")
-    if not contract.inputs or not contract.outputs:
-        raise _damaged("at least one input and one output are needed", "'inputs', 'outputs'")
-    for port in (*contract.inputs, *contract.outputs):
-        _check_tensor(port, f"port {port.name!r}")
-    for state in contract.states:
-        _check_state(state)
-    if contract.mode == "sequence" and contract.states:
-        raise _damaged("a sequence model carries no states", "'states'")
-    if contract.mode == "stream" and all(port.time_axis is None for port in contract.inputs):
-        raise _damaged("a stream needs an input with a time axis", "'inputs'")
-    _check_unique([p.name for p in contract.inputs] + [s.input for s in contract.states], "inputs")
-    _check_unique(
-        [p.name for p in contract.outputs] + [s.output for s in contract.states], "outputs"
-    )
-    _check_unique([s.name for s in contract.states], "states")
-
-
-def _check_unique(names: list[str], where: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise _damaged(f"names used twice: {', '.join(twice)}", f"'{where}'")
-
-
-def _check_tensor(tensor: Port | State, where: str) -> None:
-    if tensor.dtype not in DTYPES:
-        raise _damaged(f"unknown element type {tensor.dtype!r}", where)
-    axes = [(BATCH, tensor.batch_axis)]
-    if isinstance(tensor, Port):
-        axes.append((TIME, tensor.time_axis))
-    for symbol, axis in axes:
-        places = [i for i, dim in enumerate(tensor.shape) if dim_factor(dim, symbol)]
-        if places != ([] if axis is None else [axis]):
-            raise _damaged(
-                f"{symbol}_axis is {axis}, but the shape {list(tensor.shape)} names {symbol!r} "
-                f"at {places or 'no axis'}",
-                where,
-            )
-
-
-def _check_state(state: State) -> None:
-    where = f"state {state.name!r}"
-    _check_tensor(state, where)
-    if state.kind not in get_args(StateKind):
-        raise _damaged(f"{state.kind!r} is not one of {get_args(StateKind)}", where)
-    factor = 1 if state.batch_axis is None else dim_factor(state.shape[state.batch_axis], BATCH)
-    if state.batch_outer < 1 or factor % state.batch_outer:
-        raise _damaged(f"batch_outer {state.batch_outer} does not divide {factor}", where)
-    if any(dim_factor(dim, TIME) for dim in state.shape):
-        raise _damaged("a state cannot grow with time", where)

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,8 +82,7 @@ def unpack(data: bytes, model: str, batch: int, states: Sequence[State]) -> Mome
         SnapshotError: it is none, is damaged, newer, or of another model or batch size.
     """
     body = _checked_body(data)
-    header_end = _PREFIX.size + _PREFIX.unpack_from(body)[2]
-    header = json.loads(body[_PREFIX.size : header_end])
+    header, tensors = _parts(body)
     if header["model"] != model:
         raise SnapshotError(
             f"the snapshot is of another model: sha256 {header['model'][:12]}…, this one is "
@@ -95,17 +96,37 @@ def unpack(data: bytes, model: str, batch: int, states: Sequence[State]) -> Mome
             where="snapshot header, field 'batch'",
             fix=f"open the stream with batch={header['batch']}",
         )
-    # The same file gives the same states, so that the header's list is for other readers.
+    shapes = {state.name: shape_of(state, {BATCH: batch}) for state in states}
+    listed = [[state.name, state.dtype, list(shapes[state.name])] for state in states]
+    sizes = [math.prod(shapes[state.name]) * np.dtype(state.dtype).itemsize for state in states]
+    if header["states"] != listed or len(tensors) != sum(sizes):
+        raise _damaged("its states are not the model's", len(data))
     values: dict[str, Array] = {}
-    offset = header_end
-    for state in states:
-        shape = shape_of(state, {BATCH: batch})
+    offset = 0
+    for state, size in zip(states, sizes, strict=True):
         dtype = np.dtype(state.dtype).newbyteorder("<")
-        count = int(np.prod(shape))
-        flat = np.frombuffer(body, dtype, count, offset)
-        values[state.name] = flat.reshape(shape).astype(state.dtype)
-        offset += count * dtype.itemsize
+        flat = np.frombuffer(tensors[offset : offset + size], dtype)
+        values[state.name] = flat.reshape(shapes[state.name]).astype(state.dtype)
+        offset += size
     return Moment(model, batch, header["frames"], values)
+
+
+def _parts(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and the tensors' bytes."""
+    end = _PREFIX.size + _PREFIX.unpack_from(body)[2]
+    try:
+        header = json.loads(body[_PREFIX.size : end])
+        fits = (
+            isinstance(header["model"], str)
+            and isinstance(header["frames"], int)
+            and isinstance(header["batch"], int)
+            and isinstance(header["states"], list)
+        )
+    except (ValueError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise _damaged("its header does not read", len(body))
+    return header, body[end:]
 
 
 def _checked_body(data: bytes) -> bytes:
@@ -124,11 +145,7 @@ def _checked_body(data: bytes) -> bytes:
         )
     body = data[:-_DIGEST_BYTES]
     if hashlib.sha256(body).digest() != data[-_DIGEST_BYTES:]:
-        raise SnapshotError(
-            "the snapshot is damaged: its checksum does not match; truncated, or a bit flipped",
-            where=f"snapshot of {len(data)} bytes",
-            fix="use an earlier snapshot, or start anew with reset()",
-        )
+        raise _damaged("its checksum does not match; truncated, or a bit flipped", len(data))
     return body
 
 
@@ -137,4 +154,12 @@ def _not_a_snapshot(problem: str) -> SnapshotError:
         f"this is not a snapshot: {problem}",
         where="restore(...)",
         fix="give the bytes that snapshot() returned",
+    )
+
+
+def _damaged(problem: str, size: int) -> SnapshotError:
+    return SnapshotError(
+        f"the snapshot is damaged: {problem}",
+        where=f"snapshot of {size} bytes",
+        fix="use an earlier snapshot, or start anew with reset()",
     )

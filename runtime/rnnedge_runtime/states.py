@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,9 +43,10 @@ class InitialValues:
             ContractError: a stored tensor is missing or damaged.
         """
         self._states = contract.states
-        self._one_row = {
-            state.name: _stored(state, metadata) if state.tensor else _filled(state)
+        self._stored = {
+            state.name: _stored(state, metadata)
             for state in contract.states
+            if state.tensor is not None
         }
 
     def __call__(self, batch: int) -> dict[str, Array]:
@@ -52,8 +54,11 @@ class InitialValues:
         values = {}
         for state in self._states:
             value = np.empty(shape_of(state, {BATCH: batch}), state.dtype)
-            # One row's value, spread over all rows: size 1 broadcasts along the batch.
-            rows_of(state, value)[...] = rows_of(state, self._one_row[state.name])
+            if state.name in self._stored:
+                # One row's value, spread over all rows: size 1 broadcasts along the batch.
+                rows_of(state, value)[...] = rows_of(state, self._stored[state.name])
+            else:
+                value[...] = state.fill
             values[state.name] = value
         return values
 
@@ -129,15 +134,11 @@ class StateSet:
             self.tensors[name].update_inplace(value)
 
 
-def _filled(state: State) -> Array:
-    return np.full(shape_of(state, {BATCH: 1}), state.fill, state.dtype)
-
-
 def _stored(state: State, metadata: Mapping[str, str]) -> Array:
     assert state.tensor is not None  # noqa: S101 - asked by the caller
     shape = shape_of(state, {BATCH: 1})
     dtype = np.dtype(state.dtype).newbyteorder("<")
-    expected = int(np.prod(shape)) * dtype.itemsize
+    expected = math.prod(shape) * dtype.itemsize
     text = metadata.get(state.tensor)
     if text is None:
         raise _bad_tensor(state, "is missing from the file")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from rnnedge_runtime import nonfinite, snapshot
-from rnnedge_runtime.arrays import Array, Inputs, Sizes, by_name, empty_outputs, measure, refused
+from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
 from rnnedge_runtime.chunk import Chunk
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.errors import InputError
@@ -71,7 +71,7 @@ class Stream:
             StateSet(contract.states, self.batch, model.device),
         )
         self._now = 0  # which of the two sets holds the present state
-        self._chunks: OrderedDict[tuple[tuple[int, ...], ...], Chunk] = OrderedDict()
+        self._chunks: dict[tuple[tuple[int, ...], ...], Chunk] = {}
         self._sets[0].write(model.initial_state(self.batch))
 
     def __repr__(self) -> str:
@@ -95,17 +95,26 @@ class Stream:
         """
         if self._takes_array and isinstance(inputs, np.ndarray):
             arrays: tuple[Array, ...] = (inputs,)
+            chunk = self._chunks.get((inputs.shape,))
+            is_known = inputs.dtype is self._dtypes[0]
         else:
             arrays = tuple(by_name(self._contract.inputs, inputs).values())
-        chunk = self._chunk_for(arrays)
+            chunk = self._chunks.get(tuple(array.shape for array in arrays))
+            is_known = all(map(operator.is_, (array.dtype for array in arrays), self._dtypes))
+        if chunk is None or not is_known:
+            chunk = self._checked_chunk(arrays)
         if chunk is None:
             return self._nothing()
-        chunk.stage(arrays)
-        if self.on_nonfinite != "ignore" and not chunk.is_finite():
-            self._push_nonfinite(chunk)
-        else:
+        if chunk.stage(arrays):
             self._run(chunk)
-        return self._give({name: result.copy() for name, result in chunk.results.items()})
+        else:
+            self._push_nonfinite(chunk)
+        if self._gives_array:
+            return chunk.results[0].copy()
+        return {
+            port.name: result.copy()
+            for port, result in zip(self._contract.outputs, chunk.results, strict=True)
+        }
 
     def flush(self) -> Outputs:
         """Ends the signal: returns what the model still holds back.
@@ -215,31 +224,25 @@ class Stream:
     def _give(self, outputs: dict[str, Array]) -> Outputs:
         return next(iter(outputs.values())) if self._gives_array else outputs
 
-    def _chunk_for(self, arrays: tuple[Array, ...]) -> Chunk | None:
-        """The buffers for these arrays, which are checked; None for 0 frames."""
-        key = tuple([array.shape for array in arrays])
-        chunk = self._chunks.get(key)
-        if chunk is None:
-            return self._new_chunk(key, arrays)
-        self._chunks.move_to_end(key)
-        for array, dtype in zip(arrays, self._dtypes):  # noqa: B905 - strict costs time here
-            if array.dtype is not dtype:
-                self._measure(arrays)
-        return chunk
-
-    def _new_chunk(
-        self, key: tuple[tuple[int, ...], ...], arrays: tuple[Array, ...]
-    ) -> Chunk | None:
-        sizes = self._measure(arrays)
-        if sizes[TIME] == 0:
-            return None
-        while len(self._chunks) >= _KEPT_CHUNKS:
-            self._chunks.popitem(last=False)
-        chunk = Chunk(self.model.session, self._contract, self._sets, key, sizes)
-        self._chunks[key] = chunk
-        return chunk
-
-    def _measure(self, arrays: tuple[Array, ...]) -> Sizes:
+    def _checked_chunk(self, arrays: tuple[Array, ...]) -> Chunk | None:
+        """Checks the arrays; returns their buffers, or None for 0 frames."""
         ports = self._contract.inputs
         named = {port.name: array for port, array in zip(ports, arrays, strict=True)}
-        return measure(ports, named, {BATCH: self.batch})
+        sizes = measure(ports, named, {BATCH: self.batch})
+        if sizes[TIME] == 0:
+            return None
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in self._chunks:
+            # The oldest goes first, not the least used: a lasting length that is dropped comes
+            # back at the price of one binding in eight, and no push pays for the bookkeeping.
+            if len(self._chunks) == _KEPT_CHUNKS:
+                del self._chunks[next(iter(self._chunks))]
+            self._chunks[shapes] = Chunk(
+                self.model.session,
+                self._contract,
+                self._sets,
+                shapes,
+                sizes,
+                check_finite=self.on_nonfinite != "ignore",
+            )
+        return self._chunks[shapes]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 
-from rnnedge_runtime.arrays import shape_text, split_dim
+from rnnedge_runtime.arrays import shape_text
 from rnnedge_runtime.contract import BATCH, TIME, Contract, Port, State
+from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
 
 
