@@ -23,6 +23,8 @@ from rnnedge.cli.inspect import inspect
 from rnnedge.cli.run import run
 from rnnedge.cli.verify import verify
 
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+
 
 class _Commands(TyperGroup):
     """Ends quietly when a pipe's reader is gone (``| head``); typer would say 1: a failed check."""
@@ -63,13 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: always.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if len(words) == 2 and words[0] == "--show-completion":
-        # Typer's own flag takes no name: it guesses the shell from the parent process.
-        os.environ["_RNNEDGE_COMPLETE"] = f"source_{words[1]}"
     try:
+        if len(words) == 2 and words[0] == "--show-completion":
+            _ask_for_completion(words[1])
         app(words, prog_name="rnnedge")
     except Exception as error:
         sys.exit(explain(error, json="--json" in words))
+
+
+def _ask_for_completion(shell: str) -> None:
+    """Prints the script of the shell named; typer's own flag guesses the shell of the parent."""
+    if shell not in _SHELLS:
+        from rnnedge_runtime.errors import RnnEdgeError
+
+        raise RnnEdgeError(
+            f"there is no completion for {shell!r}",
+            where="--show-completion",
+            fix=f"use one of {', '.join(_SHELLS)}",
+        )
+    os.environ["_RNNEDGE_COMPLETE"] = f"source_{shell}"
 
 
 def _print_version(asked: bool) -> None:

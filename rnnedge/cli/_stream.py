@@ -13,7 +13,7 @@ from rnnedge.cli._output import replacing
 from rnnedge.report.run import RunSummary, Stopwatch
 from rnnedge_runtime import load
 from rnnedge_runtime.contract import Contract
-from rnnedge_runtime.errors import InputError, SnapshotError
+from rnnedge_runtime.errors import InputError, RnnEdgeError, SnapshotError
 
 if TYPE_CHECKING:
     from rnnedge_runtime import Model, Stream
@@ -54,14 +54,23 @@ def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
     watch = Stopwatch()
     with open_sink(options.output, model.contract, source) as sink:
         for inputs in source.chunks(chunk_frames):
-            started = time.perf_counter()
-            outputs = step(inputs)
-            watch.add(_frames(inputs, model.contract), time.perf_counter() - started)
-            sink.write(outputs)
+            sink.write(_timed(step, inputs, model.contract, watch))
     if stream is not None and options.state_out is not None:
         with replacing(options.state_out) as part:
             part.write_bytes(stream.snapshot())
     return _summary(model, source, options, chunk_frames, watch)
+
+
+def _timed(step: Step, inputs: Arrays, contract: Contract, watch: Stopwatch) -> Arrays:
+    port = next(port for port in contract.inputs if port.time_axis is not None)
+    started = time.perf_counter()
+    try:
+        outputs = step(inputs)
+    except RnnEdgeError as error:
+        error.where += f"; the chunk began at frame {watch.frames}"
+        raise
+    watch.add(inputs[port.name].shape[port.time_axis or 0], time.perf_counter() - started)
+    return outputs
 
 
 def _start(model: Model, source: Source, state_in: Path | None) -> Stream:
@@ -71,16 +80,23 @@ def _start(model: Model, source: Source, state_in: Path | None) -> Stream:
             raise SnapshotError(
                 "there is no such file", where=str(state_in), fix="save one with --state-out"
             )
-        stream.restore(state_in.read_bytes())
+        try:
+            stream.restore(state_in.read_bytes())
+        except SnapshotError as error:
+            error.where = f"{state_in}, {error.where}"
+            error.fix = "give a file that --state-out saved with this very model and batch size"
+            raise
     return stream
 
 
 def _pusher(stream: Stream, contract: Contract) -> Step:
-    """A push that takes and gives arrays by name, however many ports there are."""
-    if len(contract.inputs) == len(contract.outputs) == 1:
-        x, y = contract.inputs[0].name, contract.outputs[0].name
-        return lambda inputs: {y: stream.push(inputs[x])}
-    return stream.push
+    """A push that gives arrays by name, even the only one."""
+
+    def push(inputs: Arrays) -> Arrays:
+        outputs = stream.push(inputs)
+        return outputs if isinstance(outputs, dict) else {contract.outputs[0].name: outputs}
+
+    return push
 
 
 def _refuse_stream_options(file: Path, options: Options) -> None:
@@ -108,11 +124,6 @@ def _frame_s(contract: Contract, source: Source) -> float | None:
     if contract.signal is not None:
         return contract.signal.hop_samples / contract.signal.sample_rate_hz
     return 1 / source.sample_rate_hz if source.sample_rate_hz else None
-
-
-def _frames(inputs: Arrays, contract: Contract) -> int:
-    port = next(port for port in contract.inputs if port.time_axis is not None)
-    return inputs[port.name].shape[port.time_axis or 0]
 
 
 def _summary(
