@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,23 @@ class Call:
             leaves = [leaf.zeros(sizes) for leaf in state.leaves]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
         return arguments
+
+
+def randomised(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments with random floats, the same at every call; integers stay zero."""
+    generator = torch.Generator().manual_seed(0)
+    return cast(
+        "dict[str, Any]",
+        pytree.tree_map_only(
+            Tensor,
+            lambda t: (
+                torch.randn(t.shape, generator=generator).to(t.dtype)
+                if t.is_floating_point()
+                else t
+            ),
+            arguments,
+        ),
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
@@ -21,6 +21,7 @@ from rnnedge_exporters.capture.call import (
     Call,
     inference,
     name_results,
+    randomised,
     run,
 )
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
@@ -70,7 +71,7 @@ def capture(module: nn.Module, call: Call) -> Program:
         CaptureError: forward cannot be traced, depends on the example's batch or length, keeps
             state in the module, or uses a recurrent form that is not supported.
     """
-    refuse_hidden_state(module, call.arguments(EXAMPLE_SIZES))
+    refuse_hidden_state(module, randomised(call.arguments(EXAMPLE_SIZES)))
     with inference(module):
         exported = _export(module, call)
         _refuse_mutation(exported)
@@ -163,14 +164,7 @@ def _named(exported: ExportedProgram, call: Call) -> Program:
 
 def _check_other_sizes(module: nn.Module, program: Program) -> None:
     """torch.export can freeze a size without a word; another size brings it to light."""
-    generator = torch.Generator().manual_seed(0)
-    arguments = pytree.tree_map_only(
-        Tensor,
-        lambda t: (
-            torch.randn(t.shape, generator=generator).to(t.dtype) if t.is_floating_point() else t
-        ),
-        program.call.arguments(OTHER_SIZES),
-    )
+    arguments = randomised(program.call.arguments(OTHER_SIZES))
     expected = pytree.tree_leaves(run(module, arguments))
     try:
         results = program.graph_module(*pytree.tree_leaves(arguments))

@@ -31,6 +31,7 @@ from rnnedge_exporters.capture.call import (
     inference,
     parameters_of,
     pick,
+    randomised,
     run,
 )
 from rnnedge_exporters.errors import CaptureError, SpecError
@@ -111,9 +112,10 @@ def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgu
         raise _unsettled(names, f"forward does not run without it ({error.what})") from error
     parts = _timeless(large, shorter)
     free = [path for path in parts if path not in [hint.path for hint in hints]]
-    if len(free) != sum(hint.path is None for hint in hints):
+    open_names = [hint.parameter for hint in hints if hint.path is None]
+    if open_names and len(free) != len(open_names):
         shown = ", ".join(".".join(map(str, path)) for path in parts) or "none"
-        raise _unsettled(names, f"results that do not grow with time: {shown}")
+        raise _unsettled(open_names, f"results that do not grow with time: {shown}")
     order = iter(free)
     states = []
     for hint in hints:
@@ -129,7 +131,8 @@ def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgu
 def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[StateArgument]:
     """Rule 5."""
     large, shorter, small = (
-        run(module, _random(call, sizes)) for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
+        run(module, randomised(call.arguments(sizes)))
+        for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
     )
     parts = _timeless(large, shorter)
     states: list[StateArgument] = []
@@ -145,8 +148,9 @@ def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[State
 
 
 def _zeros_mean_none(module: nn.Module, call: Call, without: Any) -> bool:
+    data = randomised(Call(call.inputs, ()).arguments(EXAMPLE_SIZES))
     try:
-        result = run(module, call.arguments(EXAMPLE_SIZES) | _random(call, EXAMPLE_SIZES))
+        result = run(module, call.arguments(EXAMPLE_SIZES) | data)
     except CaptureError:
         return False
     ours, theirs = pytree.tree_leaves(result), pytree.tree_leaves(without)
@@ -154,17 +158,6 @@ def _zeros_mean_none(module: nn.Module, call: Call, without: Any) -> bool:
         torch.equal(a, b) if isinstance(a, Tensor) else a == b
         for a, b in zip(ours, theirs, strict=True)
     )
-
-
-def _random(call: Call, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """The data arguments, floats random but the same at every call; integers zero."""
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(zeros.shape, generator=generator).to(zeros.dtype)
-        if zeros.is_floating_point()
-        else zeros
-        for name, zeros in ((n, spec.zeros(sizes)) for n, spec in call.inputs.items())
-    }
 
 
 def _check_feedback(

@@ -49,8 +49,11 @@ def lift_recurrent_state(
     names = _layer_names(lifted, taken)
     states = []
     for node in lifted:
+        # A constant start has no order of rows; the sequence, [time, batch, input], has, and the
+        # state, [directions, batch, hidden], shares its batch axis.
+        rows = batch[node.all_input_nodes[0]]
         for index, (role, initial) in enumerate(zip("hc", initial_states(node), strict=False)):
-            value = _initial_value(graph_module, node, initial, batch[initial])
+            value = _initial_value(graph_module, node, initial, rows)
             name = names[node].format(role=role)
             start = _new_placeholder(graph_module, name, initial)
             node.update_arg(1 + index, start)
@@ -60,7 +63,7 @@ def lift_recurrent_state(
                     kind="hidden" if role == "h" else "cell",
                     start=start,
                     end=_final_state(graph_module, node, 1 + index),
-                    batch=batch[initial],
+                    batch=rows,
                     initial=value,
                 )
             )

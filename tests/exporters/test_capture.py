@@ -1,0 +1,197 @@
+"""Capturing a module whole, and refusing what a graph cannot hold."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from rnnedge_exporters.capture import bind, capture
+from rnnedge_exporters.capture.operators import RECURRENT
+from rnnedge_exporters.errors import CaptureError
+from rnnedge_exporters.specs import parse_inputs
+
+X = parse_inputs({"x": "float32[batch, time, 3]"})
+
+
+def captured(module):
+    return capture(module, bind(module, X))
+
+
+class Net(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True, **options)
+
+    def forward(self, x):
+        return self.gru(x)[0]
+
+
+def test_one_operator_stands_for_each_layer():
+    nodes = captured(Net(num_layers=3)).graph_module.graph.nodes
+    assert sum(node.target in RECURRENT for node in nodes) == 3
+
+
+def test_the_graph_computes_what_the_module_computes_at_any_size():
+    module = Net(num_layers=2, bidirectional=True).double()
+    program = captured(module.float())
+    for batch, frames in ((1, 1), (4, 50)):
+        x = torch.randn(batch, frames, 3)
+        with torch.no_grad():
+            torch.testing.assert_close(program.graph_module(x)[0], module(x))
+
+
+def test_a_function_called_without_its_module_is_caught_too():
+    class Direct(Net):
+        def forward(self, x):
+            h = torch.zeros(1, x.shape[0], 4)
+            return torch.gru(x, h, self.gru._flat_weights, True, 1, 0.0, False, False, True)[0]
+
+    nodes = captured(Direct()).graph_module.graph.nodes
+    assert sum(node.target in RECURRENT for node in nodes) == 1
+
+
+def test_the_module_is_left_as_it_was():
+    module = nn.Sequential(Net(dropout=0.5, num_layers=2), nn.BatchNorm1d(5))
+    module = module[0].train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    captured(module)
+    assert all(child.training for child in module.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+class KeepsAttribute(Net):
+    hidden = None
+
+    def forward(self, x):
+        y, self.hidden = self.gru(x, self.hidden)
+        return y
+
+
+class KeepsBuffer(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("level", torch.zeros(()))
+
+    def forward(self, x):
+        self.level = 0.9 * self.level + 0.1 * x.mean()
+        return self.gru(x)[0]
+
+
+class ChangesInPlace(KeepsBuffer):
+    def forward(self, x):
+        self.level.add_(1.0)
+        return self.gru(x)[0] + self.level
+
+
+class KeepsDict(Net):
+    def __init__(self):
+        super().__init__()
+        self.memory = {"h": torch.zeros(1, 1, 4)}
+
+    def forward(self, x):
+        y, self.memory["h"] = self.gru(x, self.memory["h"].expand(1, x.shape[0], 4).contiguous())
+        return y
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute"),
+    [
+        (KeepsAttribute, "hidden"),
+        (KeepsBuffer, "level"),
+        (ChangesInPlace, "level"),
+        (KeepsDict, "memory"),
+    ],
+)
+def test_a_state_that_hides_in_the_module_is_never_lost_in_silence(kind, attribute):
+    module = nn.Sequential()
+    module.add_module("inner", kind())
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module.inner
+
+        def forward(self, x):
+            return self.inner(x)
+
+    with pytest.raises(CaptureError, match="keeps state in the module") as error:
+        captured(Outer())
+    assert f"inner.{attribute}" in error.value.where
+
+
+def test_what_a_refused_module_held_is_put_back():
+    module = KeepsBuffer()
+    with pytest.raises(CaptureError):
+        captured(module)
+    assert module.level == 0
+    assert "level" in dict(module.named_buffers())
+    module = KeepsAttribute()
+    with pytest.raises(CaptureError):
+        captured(module)
+    assert module.hidden is None
+
+
+def test_a_packed_sequence_is_refused():
+    class Packed(Net):
+        def forward(self, x):
+            lengths = torch.full((x.shape[0],), x.shape[1])
+            packed = pack_padded_sequence(x, lengths, batch_first=True)
+            return self.gru(packed)[0].data
+
+    with pytest.raises(CaptureError, match=r"packed sequence|cannot trace"):
+        captured(Packed())
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_a_projection_is_refused():
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4, proj_size=2, batch_first=True)
+
+        def forward(self, x):
+            return self.lstm(x)[0]
+
+    with pytest.raises(CaptureError, match="proj_size"):
+        captured(Projected())
+
+
+def test_a_loop_over_time_is_refused():
+    class Loop(Net):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.GRUCell(3, 4)
+
+        def forward(self, x):
+            h = torch.zeros(x.shape[0], 4)
+            rows = []
+            for t in range(x.shape[1]):
+                h = self.cell(x[:, t], h)
+                rows.append(h)
+            return torch.stack(rows, 1)
+
+    with pytest.raises(CaptureError, match="cannot trace forward with free axes") as error:
+        captured(Loop())
+    assert "loop over time" in error.value.fix
+
+
+def test_a_length_that_is_fixed_in_silence_is_found():
+    class Frozen(Net):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(64, 3))
+
+        def forward(self, x):
+            return self.gru(x + self.table[: int(torch.tensor(x.shape[1]))])[0]
+
+    with pytest.raises(CaptureError):
+        captured(Frozen())
+
+
+def test_a_result_that_is_no_tensor_is_refused():
+    class Chatty(Net):
+        def forward(self, x):
+            return self.gru(x)[0], "done"
+
+    with pytest.raises(CaptureError, match="not a tensor"):
+        captured(Chatty())

@@ -1,0 +1,218 @@
+"""What streams is decided from the graph; tests are named after the rules of `clocks.py`."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from rnnedge_exporters.capture import bind, capture
+from rnnedge_exporters.errors import StreamingError
+from rnnedge_exporters.specs import parse_inputs
+from rnnedge_exporters.streaming import to_stream
+
+SPEC = "float32[batch, time, 6]"
+
+
+def streamed(module, spec=SPEC, **more):
+    inputs = parse_inputs({"x": spec, **more})
+    return to_stream(capture(module, bind(module, inputs)))
+
+
+class Net(nn.Module):
+    """A recurrent layer, and around it what each test is about."""
+
+    def __init__(self, before=None, after=None):
+        super().__init__()
+        self.rnn = nn.GRU(6, 6, batch_first=True)
+        self.before, self.after = before, after
+
+    def forward(self, x):
+        if self.before is not None:
+            x = self.before(x)
+        y, h = self.rnn(x)
+        return y if self.after is None else self.after(x, y, h)
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        self.norm = nn.LayerNorm(6)
+        self.batch_norm = nn.BatchNorm1d(6)
+        self.conv = nn.Conv1d(6, 6, 1)
+
+    def forward(self, x):
+        x = self.norm(torch.relu(self.linear(x)))
+        return self.conv(self.batch_norm(x.transpose(1, 2))).transpose(1, 2)
+
+
+FRAMEWISE = {
+    "layers": Net(Layers()),
+    "softmax over features": Net(lambda x: x.softmax(-1)),
+    "statistics over features": Net(
+        lambda x: x - x.mean(-1, keepdim=True) / x.std(2, keepdim=True)
+    ),
+    "split and join": Net(lambda x: torch.cat([x[..., 3:], x[..., :3]], -1)),
+    "stack and unfold": Net(lambda x: torch.stack([x[..., :3], x[..., 3:]], 2).flatten(2)),
+    "reshape": Net(lambda x: x.reshape(x.shape[0], x.shape[1], 2, 3).flip(2).reshape(x.shape)),
+    "product per frame": Net(lambda x: (x.unsqueeze(2) @ torch.eye(6)).squeeze(2)),
+    "gate": Net(lambda x: nn.functional.glu(torch.cat([x, x], -1), -1)),
+    "whole slice": Net(lambda x: x[:, :]),
+    "zeros of its length": Net(lambda x: x + torch.zeros(x.shape[0], x.shape[1], 1)),
+    "where": Net(lambda x: torch.where(x > 0, x, x.exp() - 1)),
+    "folded time": Net(lambda x: (x.reshape(-1, 6) @ torch.eye(6)).reshape(x.shape)),
+    "skip": Net(after=lambda x, y, h: x + y),
+}
+
+
+@pytest.mark.parametrize("net", FRAMEWISE.values(), ids=FRAMEWISE.keys())
+def test_an_operator_that_works_frame_by_frame_stays_as_it_is(net):
+    program = streamed(net.eval())
+    x = torch.randn(2, 9, 6)
+    with torch.no_grad():
+        whole = net(x)
+        h, parts = torch.zeros(1, 2, 6), []
+        for chunk in x.split([1, 3, 5], 1):
+            part, h = program.graph_module(chunk, h)
+            parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
+REFUSED = {
+    "sums over time": (Net(lambda x: x - x.mean(1, keepdim=True)), "mean runs along time"),
+    "cumulative sum": (Net(lambda x: x.cumsum(1)), "cumsum runs along time"),
+    "softmax over time": (Net(lambda x: x.softmax(1)), "softmax runs along time"),
+    "reversed": (Net(lambda x: x.flip(1)), "flip runs along time"),
+    "shifted": (Net(lambda x: x.roll(1, 1)), "roll runs along time"),
+    "joined along time": (Net(lambda x: torch.cat([x, x], 1)), "not|2*"),
+    "shortened": (Net(lambda x: x[:, 1:]), "its axis 1 is"),
+    "sorted": (Net(lambda x: x.sort(1)[0]), "sort runs along time"),
+    "all of it": (Net(lambda x: x / x.abs().max()), "max"),
+    "one frame for all": (Net(lambda x: x - x[:, :1]), "slice runs along time"),
+    "last frame for all": (Net(lambda x: x - x[:, -1:]), "known after the last frame only"),
+    "attention": (
+        Net(after=lambda x, y, h: (y @ y.transpose(1, 2)).softmax(-1) @ y),
+        "on axes [1, 2]",
+    ),
+    "positions": (
+        Net(lambda x: x + torch.arange(x.shape[1]).unsqueeze(-1)),
+        "depend on the position in time",
+    ),
+    "its length": (Net(lambda x: x / x.shape[1]), "computes with the number of frames"),
+    "final state for all": (
+        Net(after=lambda x, y, h: y + h[-1].unsqueeze(1)),
+        "known after the last frame only",
+    ),
+    "weights from time": (Net(lambda x: x @ (x.transpose(1, 2) @ x)), "sums over time"),
+    "group normalisation": (
+        Net(lambda x: nn.functional.group_norm(x.transpose(1, 2), 2).transpose(1, 2)),
+        "group_norm over a tensor with time is not known",
+    ),
+    "unknown operator": (Net(lambda x: torch.fft.rfft(x, dim=-1).real[..., :1] + x), "fft"),
+}
+
+
+@pytest.mark.parametrize(("net", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_operator_that_mixes_frames_is_refused_with_its_reason(net, reason):
+    with pytest.raises(StreamingError) as error:
+        streamed(net.eval())
+    assert any(part in error.value.what for part in reason.split("|"))
+    assert "--mode sequence" in error.value.fix
+    assert "test_clocks.py:" in error.value.where
+
+
+class Convolved(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv1d(6, 6, 3, padding=1))
+        self.rnn = nn.GRU(6, 6, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(self.front(x.transpose(1, 2)).transpose(1, 2))[0]
+
+
+def test_a_refusal_names_module_line_and_way_out():
+    with pytest.raises(StreamingError, match="window of 3 frames") as error:
+        streamed(Convolved())
+    assert "module 'front.0' (Conv1d)" in error.value.where
+    assert "test_clocks.py" in error.value.where
+    assert "self.front(x.transpose(1, 2))" in error.value.where
+
+
+def test_a_layer_that_is_bidirectional_over_time_is_refused():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.ModuleDict({"rnn": nn.LSTM(6, 4, bidirectional=True)})
+
+        def forward(self, x):
+            return self.encoder["rnn"](x)[0]
+
+    with pytest.raises(StreamingError, match="bidirectional over time") as error:
+        streamed(Both(), "float32[time, batch, 6]")
+    assert "module 'encoder.rnn' (LSTM)" in error.value.where
+
+
+def test_an_initial_state_computed_from_the_signal_is_refused():
+    class FromSignal(Net):
+        def forward(self, x):
+            return self.rnn(x, x[:, -1].tanh().unsqueeze(0))[0]
+
+    with pytest.raises(StreamingError, match="initial state is computed from the signal"):
+        streamed(FromSignal())
+
+
+def test_a_decoder_that_starts_from_an_encoders_end_is_refused():
+    class Decoder(Net):
+        def __init__(self):
+            super().__init__()
+            self.decoder = nn.GRU(6, 6, batch_first=True)
+
+        def forward(self, x):
+            return self.decoder(x, self.rnn(x)[1])[0]
+
+    with pytest.raises(StreamingError, match="known after the last frame only|computed from"):
+        streamed(Decoder())
+
+
+def test_a_forward_state_goes_into_the_recurrence_and_nowhere_else():
+    class Elsewhere(Net):
+        def forward(self, x, h):
+            y, end = self.rnn(x, h)
+            return y + (0 if h is None else h[0].unsqueeze(1)), end
+
+    with pytest.raises(StreamingError, match="depends on where chunks begin"):
+        streamed(Elsewhere())
+
+
+def test_what_follows_a_forward_state_is_the_final_state_as_it_is():
+    class Decayed(Net):
+        def forward(self, x, h):
+            y, end = self.rnn(x, h)
+            return y, 0.5 * end
+
+    with pytest.raises(StreamingError, match="not a layer's final state as it is"):
+        streamed(Decayed())
+
+
+def test_without_an_axis_of_time_there_is_nothing_to_stream():
+    with pytest.raises(StreamingError, match="no input has an axis named 'time'"):
+        streamed(Net(), "float32[batch, 16, 6]")
+
+
+def test_values_after_the_last_frame_may_go_to_an_output():
+    program = streamed(Net(after=lambda x, y, h: (y[:, -1], h[0])))
+    x = torch.randn(2, 5, 6)
+    last, final, state = program.graph_module(x, torch.zeros(1, 2, 6))
+    torch.testing.assert_close(last, final)
+    torch.testing.assert_close(state[0], final)
+
+
+def test_the_time_axis_may_not_be_a_fixed_length():
+    class Fixed(Net):
+        def forward(self, x):
+            return self.rnn(x + torch.zeros(1, 16, 6))[0]
+
+    with pytest.raises(Exception, match=re.escape("free axes")):
+        streamed(Fixed())

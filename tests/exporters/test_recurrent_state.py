@@ -1,0 +1,121 @@
+"""The state of recurrent layers; tests are named after the rules of `recurrent_state.py`."""
+
+import pytest
+import torch
+from torch import nn
+
+from rnnedge_exporters.capture import bind, capture
+from rnnedge_exporters.errors import StreamingError
+from rnnedge_exporters.specs import parse_inputs
+from rnnedge_exporters.streaming import to_stream
+
+
+def states_of(module, spec="float32[batch, time, 3]"):
+    inputs = parse_inputs({"x": spec})
+    program = to_stream(capture(module.eval(), bind(module, inputs)))
+    return {state.name: state for state in program.states}
+
+
+class Encoder(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (nn.GRU(3, 4, batch_first=True), ["net.layer.h"]),
+        (nn.RNN(3, 4, 2, batch_first=True), ["net.layer.h_l0", "net.layer.h_l1"]),
+        (nn.LSTM(3, 4, batch_first=True), ["net.layer.h", "net.layer.c"]),
+    ],
+)
+def test_states_are_named_after_the_module(layer, names):
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = Encoder(layer)
+
+        def forward(self, x):
+            return self.net(x)
+
+    assert list(states_of(Outer())) == names
+
+
+def test_a_module_called_twice_has_two_states():
+    class Twice(Encoder):
+        def forward(self, x):
+            return self.layer(self.layer(x)[0])[0]
+
+    module = Twice(nn.GRU(3, 3, batch_first=True))
+    states = states_of(module)
+    assert list(states) == ["layer.h_l0", "layer.h_l1"]
+
+
+def test_a_name_that_is_taken_is_not_given_again():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.GRU(3, 4, batch_first=True)
+
+        def forward(self, x):
+            return {"a.h": self.a(x)[0]}
+
+    assert list(states_of(Named())) == ["a.h_"]
+
+
+def test_a_learned_start_is_kept():
+    class Learned(Encoder):
+        def __init__(self, layer):
+            super().__init__(layer)
+            self.start = nn.Parameter(torch.randn(2, 1, 4))
+
+        def forward(self, x):
+            return self.layer(x, self.start.tanh().expand(-1, x.shape[0], -1).contiguous())[0]
+
+    module = Learned(nn.GRU(3, 4, 2, batch_first=True))
+    states = states_of(module)
+    for layer in (0, 1):
+        expected = module.start[layer : layer + 1].tanh()
+        torch.testing.assert_close(states[f"layer.h_l{layer}"].initial, expected.detach())
+
+
+def test_a_start_that_differs_between_rows_is_refused():
+    class ByRow(Encoder):
+        def forward(self, x):
+            rows = torch.arange(x.shape[0], dtype=torch.float32)
+            return self.layer(x, rows[None, :, None].expand(1, -1, 4).contiguous())[0]
+
+    with pytest.raises(StreamingError, match="differs between rows of the batch"):
+        states_of(ByRow(nn.GRU(3, 4, batch_first=True)))
+
+
+def test_a_layer_over_another_axis_is_left_alone():
+    class OverFrequency(Encoder):
+        def forward(self, x):
+            rows = x.reshape(-1, x.shape[2], x.shape[3])
+            return self.layer(rows)[0].reshape(x.shape[0], x.shape[1], x.shape[2], -1)
+
+    both = nn.GRU(3, 4, batch_first=True, bidirectional=True)
+    assert states_of(OverFrequency(both), "float32[batch, time, 5, 3]") == {}
+
+
+@pytest.mark.parametrize("frequency_first", [False, True])
+def test_a_folded_batch_gives_a_folded_state(frequency_first):
+    class OverTime(Encoder):
+        def forward(self, x):
+            batch, time, freq, channels = x.shape
+            order = (2, 0, 1, 3) if frequency_first else (0, 2, 1, 3)
+            rows = x.permute(order).reshape(-1, time, channels)
+            y = self.layer(rows)[0]
+            sizes = (freq, batch) if frequency_first else (batch, freq)
+            y = y.reshape(*sizes, time, 4)
+            return y.permute((1, 2, 0, 3) if frequency_first else (0, 2, 1, 3))
+
+    states = states_of(OverTime(nn.GRU(3, 4, batch_first=True)), "float32[batch, time, 5, 3]")
+    place = states["layer.h"].batch
+    assert (int(place.outer), int(place.inner)) == ((5, 1) if frequency_first else (1, 5))
+    assert tuple(states["layer.h"].initial.shape) == (1, 5, 4)
