@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -166,7 +167,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _to_json(data: Mapping[str, Any]) -> str:
-    return json_module.dumps({"schema_version": SCHEMA_VERSION, **data}, indent=2)
+    return json_module.dumps({"schema_version": SCHEMA_VERSION, **_strict(data)}, indent=2)
+
+
+def _strict(value: Any) -> Any:
+    """NaN and infinities as text: JSON has no such numbers, and a failed check may have them."""
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _console(*, stderr: bool) -> Console:

@@ -70,18 +70,15 @@ def export(
     """
     signal = _signal(sample_rate, hop, window)
 
-    import rnnedge
+    from rnnedge import export as export_module
     from rnnedge.report.export import ExportSummary
-
-    export_model = rnnedge.export
-    from rnnedge_exporters.specs import parse_named
 
     _output.check_overwrite(output, force=force)
     module, checksum = load_source(model, arg, weights, weights_key)
-    result = export_model(
+    result = export_module(
         module,
         output,
-        inputs=dict(parse_named(text, flag="--input") for text in inputs),
+        inputs=inputs,
         states=state or (),
         mode=mode,
         opset=opset,

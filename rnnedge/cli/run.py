@@ -73,7 +73,9 @@ def run(
     options = Options(output, chunk, batch, state_in, state_out, provider, threads)
     summary = stream_file(file, source, options)
     _output.emit(summary, json=json, aside=True)
-    if output is None:
+    if state_out is not None:
+        _output.hint("rnnedge", "run", file, "NEXT_INPUT.npy", "--state-in", state_out)
+    elif output is None:
         _output.hint("rnnedge", "run", file, source, "--output", "OUTPUT.npy")
     else:
         _output.hint("rnnedge", "inspect", file)

@@ -41,15 +41,19 @@ def verify(
     json: JsonFlag = False,
 ) -> None:
     """Prove that an ONNX file equals a PyTorch module."""
-    import rnnedge
+    from rnnedge import verify as verify_file
     from rnnedge.report.parity import ParitySummary
 
-    verify_model = rnnedge.verify
     module, _ = load_source(against, arg, weights, weights_key)
-    report = verify_model(
+    report = verify_file(
         file, module, states=state or (), provider=provider, threads=threads, seed=seed
     )
     _output.emit(ParitySummary(report), json=json)
     if not report.passed:
+        if weights is None:
+            _output.warn(
+                "MODEL was made without --weights: are its numbers those that were exported?",
+                fix="give the checkpoint that was exported, or a factory that loads it",
+            )
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")

@@ -26,7 +26,6 @@ class ExportSummary:
         parity = self._result.parity
         return {
             "path": None if self._result.path is None else str(self._result.path),
-            "kept": self._result.kept,
             "contract": contract_dict(self._result.contract),
             "parity": None if parity is None else parity.to_dict(),
         }

@@ -124,13 +124,24 @@ def _lines(inspection: Inspection) -> list[Text]:
             f"window {signal.window_samples} samples"
         )
     if contract.source:
-        lines.append(f"source     {', '.join(f'{k} {v}' for k, v in contract.source.items())}")
+        lines.append(f"source     {_source(contract.source)}")
     lines.append(f"proof      {_proof(contract.parity)}")
     return [Text(line) for line in lines]
 
 
 def _operators(graph: Graph) -> str:
     return ", ".join(f"{count} {op}" for op, count in graph.operators.items())
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    """What is known of the module; its inputs and states are in the tables already."""
+    facts: list[str] = []
+    for key, value in source.items():
+        if isinstance(value, Mapping) and key != "inputs":
+            facts += [f"{name} {version}" for name, version in value.items()]
+        elif value is not None and key not in ("inputs", "states"):
+            facts.append(f"{key} {value}")
+    return ", ".join(facts)
 
 
 def _proof(parity: Mapping[str, Any] | None) -> str:

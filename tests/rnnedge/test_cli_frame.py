@@ -101,14 +101,18 @@ def test_with_json_an_error_is_an_object_on_stdout_too(call, tmp_path) -> None:
     }
 
 
-def test_a_file_that_the_system_refuses_is_the_users_error(call, gru_file, tmp_path) -> None:
-    path = tmp_path / "locked.npy"
-    np.save(path, np.zeros((2, 3), np.float32))
-    folder = tmp_path / "folder.part"
-    folder.mkdir()
-    ended = call("run", gru_file, path, "-o", tmp_path / "folder", "--force")
+def test_what_the_system_refuses_is_for_the_user_to_fix(
+    call, gru_file, frames_file, tmp_path
+) -> None:
+    in_the_way = tmp_path / "y.npy.part"
+    in_the_way.mkdir()
+    ended = call("run", gru_file, frames_file, "-o", tmp_path / "y.npy")
     assert ended.code == 2
-    assert ended.err.startswith("error: ")
+    assert ended.err.splitlines() == [
+        "error: the system refused: is a directory",
+        f"  where: {in_the_way}",
+        "  fix: check the path, its permissions and the free space",
+    ]
 
 
 def test_a_bug_of_ours_ends_with_70_and_asks_for_a_report(call, monkeypatch, gru_file) -> None:

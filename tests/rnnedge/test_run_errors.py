@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from rnnedge.cli._frames.from_stdin import stdin_source
+from rnnedge_runtime.contract import Port
+from rnnedge_runtime.errors import InputError
+
 
 def says(ended, what: str, where: str, fix: str) -> None:
     """Checks the three lines; each is a pattern that the line must hold."""
@@ -247,3 +251,10 @@ def test_arrays_of_different_length(call, pair_file, tmp_path) -> None:
 def test_a_batch_that_contradicts_the_file(call, gru_file, frames_file) -> None:
     ended = call("run", gru_file, frames_file, "--batch", 3)
     says(ended, "--batch says 3, the file has 1", "frames.npy", "leave --batch away")
+
+
+def test_raw_bytes_for_a_model_whose_frames_have_no_fixed_size() -> None:
+    port = Port("x", "float32", ("batch", "time", "bands"), 0, 1)
+    with pytest.raises(InputError, match="raw bytes do not tell the sizes") as refused:
+        stdin_source(port, batch=1)
+    assert (refused.value.where, refused.value.fix) == ("input 'x', stdin", "give a .npy file")

@@ -19,18 +19,17 @@ def load_arrays(path: Path, contract: Contract) -> Arrays:
     Raises:
         InputError: the file is damaged, or its arrays are not the model's inputs.
     """
+    is_archive = path.suffix.lower() == ".npz"
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        arrays = None if isinstance(loaded, np.ndarray) else dict(loaded)
+        arrays = _unpack(path) if is_archive else {"": np.lib.format.open_memmap(path, mode="r")}
     except Exception as error:  # of zip, header and mapping: all mean the same
         raise InputError(
             f"the file cannot be read as {path.suffix} ({error})",
             where=str(path),
             fix="write it with np.save or np.savez; Python objects are not accepted",
         ) from error
-    if arrays is None:
-        return {only_input(contract, str(path)).name: loaded}
-    loaded.close()
+    if not is_archive:
+        return {only_input(contract, str(path)).name: arrays[""]}
     wanted = sorted(port.name for port in contract.inputs)
     if sorted(arrays) != wanted:
         raise InputError(
@@ -39,6 +38,12 @@ def load_arrays(path: Path, contract: Contract) -> Arrays:
             fix="save one array per input, under the input's name",
         )
     return arrays
+
+
+def _unpack(path: Path) -> Arrays:
+    # Opened here, because numpy leaves a damaged archive open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def array_source(arrays: Arrays, contract: Contract, path: Path) -> Source:
