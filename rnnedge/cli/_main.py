@@ -19,8 +19,10 @@ from rnnedge.cli._errors import explain
 from rnnedge.cli._output import ExitCode
 from rnnedge.cli.doctor import doctor
 from rnnedge.cli.export import export
+from rnnedge.cli.generate import generate
 from rnnedge.cli.inspect import inspect
 from rnnedge.cli.run import run
+from rnnedge.cli.train import app as train
 from rnnedge.cli.verify import verify
 
 _SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
@@ -52,6 +54,8 @@ app.command()(export)
 app.command()(verify)
 app.command()(inspect)
 app.command()(run)
+app.add_typer(train)
+app.command()(generate)
 app.command()(doctor)
 
 

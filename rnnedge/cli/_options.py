@@ -60,7 +60,8 @@ StatesOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--state",
-        metavar="'NAME -> OUTPUT'",
-        help="An argument of forward that is a state, and the output that returns it; repeatable.",
+        metavar="'NAME -> RESULT'",
+        help="A state that forward takes and returns, where that is not clear by itself: "
+        "'hidden -> 1', 'hidden: float32[2, batch, 64] -> 1'; repeatable.",
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "rich", "soundfile")
-COMMANDS = ("export", "verify", "inspect", "run", "doctor")
+COMMANDS = ("export", "verify", "inspect", "run", "train", "generate", "doctor")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["train", "char-lm", "--help"], ["--version"]]
+)
 def test_help_and_version_import_nothing_heavy(words) -> None:
     probe = (
         "import sys\nfrom rnnedge.cli import main\n"
@@ -29,11 +32,12 @@ def test_help_and_version_import_nothing_heavy(words) -> None:
 
 
 @pytest.mark.slow
-def test_help_takes_less_than_300_ms() -> None:
+def test_help_takes_less_than_300_ms_of_the_processor() -> None:
     def seconds() -> float:
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "rnnedge", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     seconds()  # writes the byte code
     # The best of several: what else runs on the machine only ever adds to it.
@@ -189,8 +193,7 @@ def test_an_interrupt_ends_with_130_and_keeps_what_was_written(gru_file, frames,
         assert process.stderr is not None
         process.stdin.write(frames.tobytes())
         process.stdin.flush()
-        _wait_for(part)
-        time.sleep(0.5)
+        _wait_for(part, 256 + frames[:, :1].size * 4 * 4)
         process.send_signal(signal.SIGINT)
         said = process.stderr.read().decode()
         assert process.wait(30) == 130
@@ -199,9 +202,9 @@ def test_an_interrupt_ends_with_130_and_keeps_what_was_written(gru_file, frames,
     assert str(part) in said
 
 
-def _wait_for(path: Path) -> None:
+def _wait_for(path: Path, size_bytes: int) -> None:
     deadline = time.monotonic() + 30
-    while not path.exists():
+    while not path.exists() or path.stat().st_size < size_bytes:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

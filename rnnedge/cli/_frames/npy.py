@@ -50,6 +50,7 @@ class NpyWriter:
             self._frames += len(chunk)
             self._frame_shape = chunk.shape[1:]
         self._file.write(chunk.astype(self._dtype, order="C", copy=False).tobytes())
+        self._file.flush()  # a live stream may be watched, or killed
 
     def close(self) -> None:
         """Completes the file with what has been written so far."""

@@ -7,12 +7,10 @@ from pathlib import Path
 from rnnedge.cli._frames.from_arrays import array_source, load_arrays
 from rnnedge.cli._frames.from_sound import SUFFIXES, sound_source
 from rnnedge.cli._frames.from_stdin import stdin_source
-from rnnedge.cli._frames.ports import Arrays, Source, only_input
+from rnnedge.cli._frames.ports import Source, only_input
 from rnnedge.cli._output import STANDARD_STREAM
 from rnnedge_runtime.contract import Contract
 from rnnedge_runtime.errors import InputError
-
-__all__ = ["Arrays", "Source", "open_source"]
 
 
 def open_source(path: Path, contract: Contract, batch: int | None) -> Source:
