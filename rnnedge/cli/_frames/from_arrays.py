@@ -19,17 +19,19 @@ def load_arrays(path: Path, contract: Contract) -> Arrays:
     Raises:
         InputError: the file is damaged, or its arrays are not the model's inputs.
     """
-    is_archive = path.suffix.lower() == ".npz"
+    only = None if path.suffix.lower() == ".npz" else only_input(contract, str(path)).name
+    arrays: Arrays = {}
     try:
-        arrays = _unpack(path) if is_archive else {"": np.lib.format.open_memmap(path, mode="r")}
+        if only is None:
+            arrays |= _unpack(path)
+        else:
+            arrays[only] = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # of zip, header and mapping: all mean the same
         raise InputError(
             f"the file cannot be read as {path.suffix} ({error})",
             where=str(path),
             fix="write it with np.save or np.savez; Python objects are not accepted",
         ) from error
-    if not is_archive:
-        return {only_input(contract, str(path)).name: arrays[""]}
     wanted = sorted(port.name for port in contract.inputs)
     if sorted(arrays) != wanted:
         raise InputError(
