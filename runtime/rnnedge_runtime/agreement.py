@@ -34,22 +34,6 @@ def contract_of(metadata: dict[str, str], where: str) -> Contract:
     return read(text)
 
 
-def metadata_of(session: ort.InferenceSession, where: str) -> dict[str, str]:
-    """The custom metadata of the file.
-
-    Raises:
-        ContractError: it is not text.
-    """
-    try:
-        return dict(session.get_modelmeta().custom_metadata_map)
-    except UnicodeDecodeError as error:
-        raise ContractError(
-            f"the model's metadata is not UTF-8 text ({error})",
-            where=where,
-            fix="copy the file again; if it is intact, export it again",
-        ) from error
-
-
 def check_agreement(contract: Contract, session: ort.InferenceSession, where: str) -> None:
     """Checks that the graph has the tensors that the contract names, and no others.
 

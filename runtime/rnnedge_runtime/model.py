@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime as ort
 
-from rnnedge_runtime.agreement import check_agreement, contract_of, metadata_of
+from rnnedge_runtime.agreement import check_agreement, contract_of
 from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
 from rnnedge_runtime.contract import BATCH, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
@@ -61,13 +61,20 @@ def load(
         ProviderError: the provider is absent, or did not take the recurrent nodes.
     """
     request = SessionRequest(provider, threads, dict(provider_options or {}), flush_denormals)
+    source: str | bytes
     if isinstance(path, bytes):
-        session, used = open_session(path, request)
-        return Model(session, used, request, hashlib.sha256(path).hexdigest(), None)
-    file = Path(path)
-    digest = _digest(file)
-    session, used = open_session(str(file), request)
-    return Model(session, used, request, digest, file)
+        file, source, digest = None, path, hashlib.sha256(path).hexdigest()
+    else:
+        file, source, digest = Path(path), str(Path(path)), _digest(Path(path))
+    try:
+        session, used = open_session(source, request)
+        return Model(session, used, request, digest, file)
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            f"the file holds text that is not UTF-8: {error}",
+            where="the bytes given" if file is None else str(file),
+            fix="copy the file again; if it is intact, export it again",
+        ) from error
 
 
 class Model:
@@ -92,7 +99,7 @@ class Model:
         path: Path | None,
     ) -> None:
         where = "the bytes given" if path is None else str(path)
-        metadata = metadata_of(session, where)
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
         self.session = session
         self.provider = provider
         self.path = path

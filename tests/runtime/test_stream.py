@@ -187,7 +187,7 @@ def test_a_run_that_fails_leaves_the_state_as_it_was(table):
     stream.push(np.zeros((1, 4), np.int64))
     before = _bits(stream)
     for tokens in ([[0, 1, 9, 0]], [[7]]):
-        with pytest.raises(InputError, match="onnxruntime refused the run: .*indices") as caught:
+        with pytest.raises(InputError, match=r"onnxruntime refused the run: .*indices") as caught:
             stream.push(np.array(tokens))
         assert caught.value.where == "Stream.push"
         assert _bits(stream) == before

@@ -1,0 +1,115 @@
+"""What a device installs: one small package that needs numpy and onnxruntime, nothing else."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SOURCE = Path(__file__).parents[2] / "runtime"
+
+_RUN_A_MODEL = """
+import sys
+import numpy as np
+import rnnedge_runtime
+assert "site-packages" in rnnedge_runtime.__file__, rnnedge_runtime.__file__
+model = rnnedge_runtime.load(sys.argv[1])
+x = np.load(sys.argv[2])
+stream = model.stream(batch=x.shape[0])
+parts = [stream.push(x[:, t : t + 1]) for t in range(x.shape[1])]
+np.save(sys.argv[3], np.concatenate(parts, axis=1))
+for name in ("torch", "onnx", "rnnedge", "rnnedge_exporters"):
+    try:
+        __import__(name)
+    except ImportError:
+        continue
+    raise SystemExit(f"{name} is installed here")
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The runtime's wheel, built from the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+    subprocess.run([*command, SOURCE], check=True, capture_output=True)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def _python(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_importing_the_runtime_imports_neither_torch_nor_onnx():
+    code = (
+        "import sys, rnnedge_runtime; "
+        "print(*sorted({'torch', 'onnx', 'onnxscript', 'rnnedge', 'rnnedge_exporters'} "
+        "& set(sys.modules)))"
+    )
+    assert _python("-W", "error", "-c", code).strip() == ""
+
+
+@pytest.mark.slow
+def test_importing_the_runtime_costs_little_more_than_onnxruntime():
+    seconds = {"onnxruntime": [], "rnnedge_runtime": []}
+    for turn in range(12):  # by turns, so that a busy machine disturbs both alike
+        for name, taken in seconds.items():
+            start = time.perf_counter()
+            _python("-c", f"import {name}")
+            if turn >= 2:
+                taken.append(time.perf_counter() - start)
+    ratio = statistics.median(seconds["rnnedge_runtime"]) / statistics.median(
+        seconds["onnxruntime"]
+    )
+    assert ratio <= 1.3
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_its_licence_only(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    package = [name for name in names if not name.startswith("rnnedge_runtime-")]
+    expected = {
+        f"rnnedge_runtime/{file.name}"
+        for file in (SOURCE / "rnnedge_runtime").iterdir()
+        if file.suffix == ".py" or file.name == "py.typed"
+    }
+    assert set(package) == expected
+    assert "rnnedge_runtime/py.typed" in package
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_the_wheel_needs_numpy_and_onnxruntime_only(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+    lines = archive.read(name).decode().splitlines()
+    needed = [line.split(": ")[1] for line in lines if line.startswith("Requires-Dist")]
+    assert sorted(requirement.split("<")[0].split(">")[0] for requirement in needed) == [
+        "numpy",
+        "onnxruntime",
+    ]
+
+
+@pytest.mark.slow
+def test_a_model_runs_where_neither_torch_nor_onnx_is_installed(wheel, tmp_path, lstm):
+    venv.create(tmp_path / "device", with_pip=True)
+    python = tmp_path / "device" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    x = lstm.signal(batch=2, frames=20)
+    (tmp_path / "m.onnx").write_bytes(lstm.data)
+    np.save(tmp_path / "x.npy", x)
+    files = [tmp_path / name for name in ("m.onnx", "x.npy", "y.npy")]
+    subprocess.run([python, "-c", _RUN_A_MODEL, *files], check=True, capture_output=True)
+    y = np.load(tmp_path / "y.npy")
+    np.testing.assert_allclose(y, lstm.torch(x, torch.float64)["y"], rtol=1e-5, atol=1e-6)
