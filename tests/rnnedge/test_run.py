@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -90,22 +92,25 @@ def test_each_chunk_is_flushed_before_the_next_is_read(
     gru_file, frames, gru_outputs, close
 ) -> None:
     words = [sys.executable, "-m", "rnnedge", "run", str(gru_file), "-", "-o", "-"]
-    with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(words, **pipes, env=env) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        deadline = threading.Timer(30, process.kill)  # without a flush it would wait for ever
+        deadline.start()
         for x, y in zip(frames[:3], gru_outputs[:3], strict=True):
             process.stdin.write(x.tobytes())
             process.stdin.flush()
             close(np.frombuffer(process.stdout.read(16), "<f4"), y)
         process.stdin.close()
         assert process.stdout.read() == b""
+        deadline.cancel()
 
 
 def test_raw_frames_of_several_streams_lie_side_by_side(spawn, gru, gru_file, close) -> None:
     x = np.random.default_rng(4).standard_normal((6, 2, 3), dtype=np.float32)  # time first
-    done = spawn("run", gru_file, "-", "-o", "-", "--batch", "2", stdin=x.tobytes())
+    done = spawn("run", gru_file, "-", "-o", "-", "--batch", "2", "--chunk", "4", stdin=x.tobytes())
     with torch.no_grad():
         expected = gru(torch.from_numpy(x).transpose(0, 1))[0].transpose(0, 1).numpy()
     close(np.frombuffer(done.stdout, "<f4").reshape(6, 2, 4), expected)
