@@ -46,7 +46,7 @@ def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
     if model.contract.mode == "sequence":
         _refuse_stream_options(file, options)
         stream, chunk_frames = None, None
-        step: Step = lambda inputs: model.run(inputs).outputs  # noqa: E731
+        step = _whole_runner(model)
     else:
         stream = _start(model, source, options.state_in)
         chunk_frames = options.chunk_frames or _default_chunk(model.contract, source)
@@ -62,15 +62,21 @@ def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
 
 
 def _timed(step: Step, inputs: Arrays, contract: Contract, watch: Stopwatch) -> Arrays:
-    port = next(port for port in contract.inputs if port.time_axis is not None)
     started = time.perf_counter()
     try:
         outputs = step(inputs)
     except RnnEdgeError as error:
         error.where += f"; the chunk began at frame {watch.frames}"
         raise
-    watch.add(inputs[port.name].shape[port.time_axis or 0], time.perf_counter() - started)
+    watch.add(_frames(inputs, contract), time.perf_counter() - started)
     return outputs
+
+
+def _frames(inputs: Arrays, contract: Contract) -> int:
+    for port in contract.inputs:
+        if port.time_axis is not None:
+            return int(inputs[port.name].shape[port.time_axis])
+    return 1  # of a whole-sequence model whose inputs have no time
 
 
 def _start(model: Model, source: Source, state_in: Path | None) -> Stream:
@@ -87,6 +93,13 @@ def _start(model: Model, source: Source, state_in: Path | None) -> Stream:
             error.fix = "give a file that --state-out saved with this very model and batch size"
             raise
     return stream
+
+
+def _whole_runner(model: Model) -> Step:
+    def run(inputs: Arrays) -> Arrays:
+        return model.run(inputs).outputs
+
+    return run
 
 
 def _pusher(stream: Stream, contract: Contract) -> Step:

@@ -15,7 +15,7 @@ class Answer:
         return {"worst": {"ratio": math.inf, "all": [1.0, math.nan]}, "passed": False}
 
     def to_rich(self):
-        return "for a person"
+        return "for a person " + "x " * 100
 
     def to_line(self):
         return "failed"
@@ -38,11 +38,11 @@ def test_json_has_no_numbers_that_json_does_not_know(capsys) -> None:
     }
 
 
-def test_a_result_is_for_a_person_unless_asked_otherwise(capsys) -> None:
+def test_a_result_is_for_a_person_unless_asked_otherwise_and_never_cut(capsys) -> None:
     _output.emit(Answer(), json=False)
     _output.settings.quiet = True
     _output.emit(Answer(), json=False)
-    assert capsys.readouterr().out == "for a person\nfailed\n"
+    assert capsys.readouterr().out == f"for a person {'x ' * 100}\nfailed\n"
 
 
 def test_quiet_keeps_warnings(capsys) -> None:
