@@ -175,7 +175,8 @@ def test_no_color_is_honoured_on_a_terminal(no_color, colours, tmp_path) -> None
 
 def test_a_reader_that_leaves_is_no_error(gru_file) -> None:
     words = [sys.executable, "-m", "rnnedge", "inspect", str(gru_file), "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
