@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from rnnedge.cli import _output
-from rnnedge.cli._options import ForceFlag, JsonFlag, OutputOption, SeedOption
+from rnnedge.cli._options import ForceFlag, JsonFlag, OutputOption, SeedOption, ThreadsOption
 from rnnedge.cli._output import STANDARD_STREAM, ExitCode
 
 if TYPE_CHECKING:
-    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions
+    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions, use_threads
     from rnnedge.zoo.char_lm.corpus import Corpus
     from rnnedge.zoo.char_lm.summary import TrainingSummary
     from rnnedge.zoo.char_lm.training import Progress
@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 _RECENT_STEPS = 100
 """The training loss shown is the mean over so many last steps."""
-_DEFAULT_STEPS = 4000
+_DEFAULT_STEPS = 3000
 
 _Show: TypeAlias = Callable[["Progress", float], None]
 
@@ -82,6 +82,7 @@ def char_lm(
         float, typer.Option(metavar="NORM", min=0, help="Longer gradients are cut to this.")
     ] = 1.0,
     seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
     output: OutputOption = Path("char-lm.safetensors"),
     force: ForceFlag = False,
     json: JsonFlag = False,
@@ -97,11 +98,12 @@ def char_lm(
         raise typer.BadParameter("a checkpoint cannot go to stdout", param_hint="--output")
     _output.check_overwrite(output, force=force)
 
-    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions
+    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions, use_threads
     from rnnedge.zoo.char_lm.corpus import Corpus
     from rnnedge.zoo.char_lm.text import read_standard_library, read_text
     from rnnedge.zoo.char_lm.training import steps_per_epoch
 
+    use_threads(threads)
     config = CharLMConfig(cell, layers, hidden, None if one_hot else embedding)
     corpus = Corpus.of(read_text(text, max_chars) if text else read_standard_library(max_chars))
     if epochs is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnedge.zoo.char_lm.generation import Generator
     from rnnedge.zoo.char_lm.model import CharLM, CharLMConfig
     from rnnedge.zoo.char_lm.sampling import Sampler
-    from rnnedge.zoo.char_lm.training import TrainingOptions, evaluate, train
+    from rnnedge.zoo.char_lm.training import TrainingOptions, evaluate, train, use_threads
     from rnnedge.zoo.char_lm.vocabulary import Vocabulary
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "load_checkpoint",
     "save_checkpoint",
     "train",
+    "use_threads",
 ]
 
 _HOME = {
@@ -48,6 +49,7 @@ _HOME = {
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
     "train": "training",
+    "use_threads": "training",
 }
 
 

@@ -98,10 +98,9 @@ def _read_description(metadata: dict[str, str], path: Path) -> tuple[Vocabulary,
 def _build(
     vocabulary: Vocabulary, config: CharLMConfig, tensors: dict[str, Tensor], path: Path
 ) -> CharLM:
-    if config.layers > len(tensors):
-        raise _damaged(
-            path, f"{config.layers} layers are claimed, {len(tensors)} tensors are there"
-        )
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    if max(config.layers, config.hidden, config.embedding or 0) > numbers:
+        raise _damaged(path, f"{config} is claimed, but it holds {numbers} numbers only")
     with torch.device("meta"):  # shapes only, no memory
         model = CharLM(vocabulary, config)
     expected = {name: _describe(tensor) for name, tensor in model.state_dict().items()}

@@ -77,6 +77,15 @@ def steps_per_epoch(characters: int, batch: int, unroll: int) -> int:
     return math.ceil(((characters - 1) // batch) / unroll)
 
 
+def use_threads(threads: int) -> None:
+    """Sets how many threads torch computes with, in the whole process.
+
+    One is a good number for networks of this size: two are at best half as fast again, and on a
+    machine that does other things they wait for each other, which is ten times slower.
+    """
+    torch.set_num_threads(threads)
+
+
 def train(model: CharLM, tokens: Tokens, options: TrainingOptions) -> Iterator[Progress]:
     """Trains `model` in place, one step for each item taken; stop when you like.
 
