@@ -15,7 +15,14 @@ from rnnedge_runtime.contract import Dim
 Array = npt.NDArray[Any]
 
 ALLOWED_RATIO = 4.0
-"""onnxruntime's recurrent kernels stay within 1.7 times PyTorch's own error; see docs/parity.md."""
+"""How many times PyTorch's own float32 error is allowed.
+
+onnxruntime's error is 0.7 to 1.9 times PyTorch's own for layers of 6 to 512 units."""
+FLOOR_ULP = 4.0
+"""What counts as PyTorch's own error at least, in units in the last place.
+
+onnxruntime's tanh is off by up to 4.8 of them where PyTorch's is off by 0.5, which shows in states
+of small value behind several layers. `tests/rnnedge/test_parity_floor.py` measures it."""
 
 
 @dataclass(frozen=True)
@@ -30,73 +37,83 @@ class Reference:
     exact: Array
     single: Array
 
-    @property
-    def own_error(self) -> float:
-        """PyTorch's largest float32 error, and at least one ulp of the largest value.
-
-        Without that floor a tensor that PyTorch happens to round right would allow no error.
-        """
-        if self.exact.size == 0:
-            return 0.0
-        if self.exact.dtype.kind != "f":
-            return 0.0
-        return max(float(np.abs(self.single - self.exact).max()), _ulp(self.exact))
-
 
 @dataclass
 class Ledger:
-    """Collects the errors of one tensor over many runs."""
+    """Collects the errors of one tensor over many runs.
+
+    The yardstick is PyTorch's largest error over all runs together: the largest of the few values
+    of one short run is too much a matter of luck to be four times of.
+    """
 
     name: str
     axes: Sequence[Dim]
-    max_abs: float = 0.0
-    torch_max_abs: float = 0.0
-    max_ulp: float = 0.0
-    ratio: float = 0.0
-    worst: dict[str, Any] = field(default_factory=dict)
+    _own: float = 0.0
+    _largest: float = 0.0
+    _by_check: dict[str, float] = field(default_factory=dict)
+    _worst: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, got: Array, reference: Reference, run: str) -> float:
-        """Compares `got` with the reference and returns the error's ratio.
+    def add(self, got: Array, reference: Reference, check: str, batch: int) -> None:
+        """Notes how far `got` is from the reference.
 
         A shape that differs, or a value that is not finite, is an infinite error.
         """
-        if got.shape != reference.exact.shape:
-            self._record(np.inf, run, {"shape": f"{got.shape}, expected {reference.exact.shape}"})
-            return self.ratio
+        exact = reference.exact
+        if got.shape != exact.shape:
+            shapes = {"shape": list(got.shape), "expected_shape": list(exact.shape)}
+            self._note(np.inf, check, shapes)
+            return
         if got.size == 0:
-            return 0.0
-        error = np.abs(got.astype(np.float64) - reference.exact.astype(np.float64))
+            return
+        if exact.dtype.kind == "f":
+            scale = np.float32(np.abs(exact).max())
+            self._largest = max(self._largest, float(scale))
+            self._own = max(self._own, float(np.abs(reference.single - exact).max()))
+        error = np.abs(got.astype(np.float64) - exact.astype(np.float64))
         error[~np.isfinite(error)] = np.inf
         place = np.unravel_index(int(error.argmax()), error.shape)
-        largest = float(error[place])
-        self.max_abs = max(self.max_abs, largest)
-        self.torch_max_abs = max(self.torch_max_abs, reference.own_error)
-        if reference.exact.dtype.kind == "f":
-            self.max_ulp = max(self.max_ulp, largest / _ulp(reference.exact))
-        allowed = reference.own_error
-        ratio = largest / allowed if allowed else 0.0 if largest == 0 else np.inf
-        self._record(ratio, run, {self._axis(i): int(p) for i, p in enumerate(place)})
-        return float(ratio)
+        indices = {self._axis(axis): int(index) for axis, index in enumerate(place)}
+        self._note(float(error[place]), check, {"batch_size": batch, **indices})
 
-    def _record(self, ratio: float, run: str, place: dict[str, Any]) -> None:
-        if ratio > self.ratio or not self.worst:
-            self.ratio = float(ratio)
-            self.worst = {"run": run, **place}
+    def error(self, check: str) -> float:
+        """The largest absolute error of one check."""
+        return self._by_check.get(check, 0.0)
+
+    @property
+    def own(self) -> float:
+        """PyTorch's largest absolute error over all runs."""
+        return self._own
+
+    @property
+    def allowed(self) -> float:
+        """The largest absolute error that passes."""
+        return ALLOWED_RATIO * max(self._own, FLOOR_ULP * self._ulp())
+
+    def result(self) -> TensorError:
+        """What was found over all checks."""
+        largest = max(self._by_check.values(), default=0.0)
+        return TensorError(
+            name=self.name,
+            max_abs=largest,
+            torch_max_abs=self._own,
+            allowed_abs=self.allowed,
+            max_ulp=largest / self._ulp() if self._ulp() else 0.0,
+            worst=self._worst,
+        )
+
+    def _note(self, error: float, check: str, place: dict[str, Any]) -> None:
+        if error > max(self._by_check.values(), default=-1.0):
+            self._worst = {"check": check, **place}
+        self._by_check[check] = max(error, self._by_check.get(check, 0.0))
+
+    def _ulp(self) -> float:
+        """Of the tensor's largest value, in float32; zero for integers.
+
+        Not of each value: next to zero, where values cancel, that unit says nothing of the
+        arithmetic.
+        """
+        return float(np.spacing(np.float32(self._largest))) if self._largest else 0.0
 
     def _axis(self, index: int) -> str:
         dim = self.axes[index] if index < len(self.axes) else index
         return dim if isinstance(dim, str) else f"axis {index}"
-
-    def result(self) -> TensorError:
-        """What was found."""
-        return TensorError(
-            self.name, self.max_abs, self.torch_max_abs, self.max_ulp, self.ratio, self.worst
-        )
-
-
-def _ulp(exact: Array) -> float:
-    """The unit in the last place of the largest value, in float32.
-
-    Not of each value: next to zero, where values cancel, that unit says nothing of the arithmetic.
-    """
-    return float(np.spacing(np.float32(np.abs(exact).max())))

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from rnnedge.parity.measure import Array, Reference
-from rnnedge_exporters.capture.call import Call, inference, name_results
+from rnnedge_exporters.capture.call import Call, inference, name_results, run
 from rnnedge_runtime.contract import State
 
 _LAYER_STATE = re.compile(r"(?P<module>.+)\.(?P<role>[hc])(?:_l(?P<layer>\d+))?")
@@ -62,12 +62,22 @@ class Oracle:
         forward = {name for state in call.states for name in state.names}
         self.unseen = [s.name for s in states if s.name not in forward | self._owners.keys()]
 
+    def run_from_start(self, inputs: Mapping[str, Array], start: Mapping[str, Array]) -> Truth:
+        """Runs one whole sequence from the module's own start.
+
+        Args:
+            inputs: by name.
+            start: initial states by name; only those that forward demands are taken from it.
+        """
+        demanded = {n: start[n] for s in self._call.states if s.required for n in s.names}
+        return self.run(inputs, demanded)
+
     def run(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> Truth:
         """Runs one whole sequence.
 
         Args:
             inputs: by name.
-            states: initial states by name, all of them that are not in `unseen`.
+            states: initial states by name; the module starts by itself where one is left out.
         """
         exact_outputs, exact_states = self._run(torch.float64, inputs, states)
         outputs, finals = self._run(torch.float32, inputs, states)
@@ -82,11 +92,13 @@ class Oracle:
         module = self._modules[dtype]
         arguments: dict[str, Any] = {n: _tensor(v, dtype) for n, v in inputs.items()}
         for state in self._call.states:
+            if not states.keys() & set(state.names):
+                continue
             leaves = [_tensor(states[name], dtype) for name in state.names]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
         given = {n: _tensor(states[n], dtype) for n in self._owners if n in states}
         with inference(module), _default_dtype(dtype), self._layer_states(module, given) as finals:
-            outputs, ends = name_results(module(**arguments), self._call)
+            outputs, ends = name_results(run(module, arguments), self._call)
         return _arrays(outputs), _arrays({**ends, **finals})
 
     @contextlib.contextmanager
@@ -164,9 +176,10 @@ class _Bounds(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.embedding:
-            self.bounds.append(int(args[0].shape[0]))
-        if func is nn.functional.one_hot or getattr(func, "__name__", "") == "one_hot":
+        if func is nn.functional.embedding:
+            table = args[1] if len(args) > 1 else kwargs["weight"]
+            self.bounds.append(int(table.shape[0]))
+        if func is nn.functional.one_hot:
             classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
             self.bounds += [classes] if classes > 0 else []
         return func(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,18 +15,18 @@ class TensorError:
     Attributes:
         name: of the output or state.
         max_abs: the largest absolute error.
-        torch_max_abs: the largest absolute error of the module itself in float32, and at least
-            one unit in the last place of the tensor's largest value.
+        torch_max_abs: the largest absolute error of the module itself in float32, same runs.
+        allowed_abs: the largest absolute error that passes.
         max_ulp: the largest error in units in the last place of the tensor's largest value.
-        ratio: the error in units of what is allowed to count as PyTorch's own, at its worst.
-        worst: where the ratio is worst: the run, and the index along each axis by name.
+        worst: where the error is largest: the check, the batch size, and the index along each
+            axis by name.
     """
 
     name: str
     max_abs: float
     torch_max_abs: float
+    allowed_abs: float
     max_ulp: float
-    ratio: float
     worst: Mapping[str, Any]
 
 
@@ -46,7 +47,8 @@ class ParityReport:
         checks: every question that was asked.
         tensors: the errors of each output and state.
         provider: the execution provider that ran the file.
-        allowed_ratio: how many times PyTorch's own float32 error is allowed.
+        allowed_ratio: how many times PyTorch's own float32 error is allowed, or what counts as
+            that at the least: a few units in the last place.
         settings: seed, batch sizes, frames: what is needed to ask again.
     """
 
@@ -68,7 +70,10 @@ class ParityReport:
             "provider": self.provider,
             "allowed_ratio": self.allowed_ratio,
             "checks": [asdict(check) for check in self.checks],
-            "tensors": [asdict(tensor) for tensor in self.tensors],
+            "tensors": [
+                {key: _finite(value) for key, value in asdict(tensor).items()}
+                for tensor in self.tensors
+            ],
             "settings": dict(self.settings),
         }
 
@@ -78,3 +83,8 @@ class ParityReport:
             for check in self.checks
         ]
         return "\n".join(lines)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity; text says it instead."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
