@@ -17,7 +17,7 @@ from rnnedge.cli._options import ForceFlag, JsonFlag, OutputOption, SeedOption, 
 from rnnedge.cli._output import STANDARD_STREAM, ExitCode
 
 if TYPE_CHECKING:
-    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions, use_threads
+    from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions
     from rnnedge.zoo.char_lm.corpus import Corpus
     from rnnedge.zoo.char_lm.summary import TrainingSummary
     from rnnedge.zoo.char_lm.training import Progress

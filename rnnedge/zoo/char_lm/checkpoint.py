@@ -32,8 +32,8 @@ def save_checkpoint(model: CharLM, path: Path) -> None:
         "config": asdict(model.config),
         "vocabulary": model.vocabulary.to_json(),
     }
-    metadata = {"format": "pt", _KEY: json.dumps(described)}
-    save_file(model.state_dict(), path, metadata=metadata)
+    # One key only: safetensors writes several in random order, and equal models give equal files.
+    save_file(model.state_dict(), path, metadata={_KEY: json.dumps(described)})
 
 
 def load_checkpoint(path: Path) -> CharLM:
