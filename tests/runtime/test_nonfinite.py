@@ -54,6 +54,13 @@ def test_huge_but_finite_values_pass_without_a_warning(make, dtype):
             np.testing.assert_array_equal(stream.push(x), -x)
 
 
+def test_a_chunk_whose_sum_overflows_is_looked_at_value_by_value(make):
+    contract = make.sum_contract(states=())
+    stream = load(make.file(contract, [make.node("Neg", ["x"], ["y"])])).stream()
+    x = np.full((1, 2**20, 2), np.finfo(np.float32).max)
+    assert stream.push(x)[0, -1, 0] == -x[0, -1, 0]
+
+
 def test_one_bad_value_among_many_is_found(running_sum):
     for place in (0, 1, 4097, 19999):
         x = np.ones((1, 10000, 2), np.float32)
