@@ -75,6 +75,16 @@ def test_draws_are_as_frequent_as_their_probability(settings, expected: list[flo
     assert chi_square < CHI_SQUARE_999[possible.sum() - 1]
 
 
+@pytest.mark.parametrize(("draw", "token"), [(0.0, 1), (1 - 2**-53, 2)])
+def test_the_ends_of_the_random_range_draw_no_token_of_probability_zero(
+    draw: float, token: int, monkeypatch
+) -> None:
+    sampler = Sampler(never=(0, 3))
+    ends = type("Ends", (), {"random": lambda self: draw})
+    monkeypatch.setattr(sampler, "_random", ends())
+    assert sampler(LOGITS) == token
+
+
 def test_the_same_seed_draws_the_same_tokens() -> None:
     def draws(seed: int) -> list[int]:
         sampler = Sampler(seed=seed)

@@ -77,7 +77,7 @@ class TrainingSummary:
         return [
             ("checkpoint", f"{self.output}, {bytes_text(self.size_bytes)}"),
             ("network", f"{self.network}, {count_text(self.parameters)} parameters"),
-            ("text", f"{self.text}, {self.vocabulary_size} different characters"),
+            ("text", f"{self.text}, vocabulary of {self.vocabulary_size} characters"),
             (
                 "training",
                 f"{self.training_bits_per_character:.3f} bits per character at the end, "
