@@ -59,7 +59,14 @@ class Oracle:
             for state in states
             if state.kind in ("hidden", "cell") and (owner := _find_owner(module, state.name))
         }
-        forward = {name for state in call.states for name in state.names}
+        names = [state.name for state in states]
+        # A state of all layers is one state per layer in the stream: hidden_l0, hidden_l1, ...
+        self._layers = {
+            name: [n for n in names if n == name or re.fullmatch(rf"{re.escape(name)}_l\d+", n)]
+            for state in call.states
+            for name in state.names
+        }
+        forward = {layer for layers in self._layers.values() for layer in layers}
         self.unseen = [s.name for s in states if s.name not in forward | self._owners.keys()]
 
     def run_from_start(self, inputs: Mapping[str, Array], start: Mapping[str, Array]) -> Truth:
@@ -69,7 +76,8 @@ class Oracle:
             inputs: by name.
             start: initial states by name; only those that forward demands are taken from it.
         """
-        demanded = {n: start[n] for s in self._call.states if s.required for n in s.names}
+        required = [name for s in self._call.states if s.required for name in s.names]
+        demanded = {layer: start[layer] for name in required for layer in self._layers[name]}
         return self.run(inputs, demanded)
 
     def run(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> Truth:
@@ -92,14 +100,20 @@ class Oracle:
         module = self._modules[dtype]
         arguments: dict[str, Any] = {n: _tensor(v, dtype) for n, v in inputs.items()}
         for state in self._call.states:
-            if not states.keys() & set(state.names):
+            layers = [self._layers[name] for name in state.names]
+            if not all(layer in states for part in layers for layer in part):
                 continue
-            leaves = [_tensor(states[name], dtype) for name in state.names]
+            leaves = [
+                torch.cat([_tensor(states[layer], dtype) for layer in part]) for part in layers
+            ]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
         given = {n: _tensor(states[n], dtype) for n in self._owners if n in states}
         with inference(module), _default_dtype(dtype), self._layer_states(module, given) as finals:
             outputs, ends = name_results(run(module, arguments), self._call)
-        return _arrays(outputs), _arrays({**ends, **finals})
+        for name, end in ends.items():
+            parts = self._layers[name]
+            finals |= dict(zip(parts, end.chunk(len(parts)), strict=True))
+        return _arrays(outputs), _arrays(finals)
 
     @contextlib.contextmanager
     def _layer_states(

@@ -121,11 +121,11 @@ def test_any_chunking_of_any_batch_equals_the_module(case, batch, seed, cuts):
     assert np.abs(np.concatenate(parts, time) - exact).max() <= 4 * own
     state = stream.state
     for index, role in enumerate("hc"[: len(exact_states)]):
+        owner = f"rnn.{role}"
         if explicit:
-            got = state["hidden" if len(exact_states) == 1 else f"hidden.{index}"]
-        else:
-            names = [f"rnn.{role}" + (f"_l{k}" if layers > 1 else "") for k in range(layers)]
-            got = np.concatenate([state[n] for n in names])
+            owner = "hidden" if len(exact_states) == 1 else f"hidden.{index}"
+        names = [f"{owner}_l{k}" if layers > 1 else owner for k in range(layers)]
+        got = np.concatenate([state[n] for n in names])
         assert np.abs(got - exact_states[index]).max() <= 4 * own_states[index]
 
 

@@ -33,8 +33,10 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
         CaptureError: an axis that was free is not so any more.
         LoweringError: an operator has no counterpart in ONNX.
     """
+    names = {node: name for name, node in program.inputs.items()}
+    names |= {state.start: state.name for state in program.states}
+    inputs = [names[n] for n in program.graph_module.graph.find_nodes(op="placeholder")]
     exported = _capture_again(program)
-    inputs = [*program.inputs, *(state.name for state in program.states)]
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
         with _quiet():

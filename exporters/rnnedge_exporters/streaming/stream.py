@@ -7,6 +7,7 @@ from torch.fx import Node
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.streaming.clocks import find_clocks
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
+from rnnedge_exporters.streaming.layer_states import divide_layers
 from rnnedge_exporters.streaming.program import (
     StreamProgram,
     StreamState,
@@ -29,11 +30,10 @@ def to_stream(program: Program) -> StreamProgram:
         graph_module.graph, time_symbol(program), {state.start for state in program.states}
     )
     batch = batch_places(program)
+    forward = tie_forward_states(program.states, clocks, batch)
     taken = {*program.inputs, *program.outputs, *(state.name for state in program.states)}
-    states = [
-        *tie_forward_states(program.states, clocks, batch),
-        *lift_recurrent_state(graph_module, clocks, batch, taken),
-    ]
+    lifted = lift_recurrent_state(graph_module, clocks, batch, taken)
+    states = [*divide_layers(graph_module, forward), *lifted]
     results = [*program.outputs.values(), *(state.end for state in states)]
     return _finished(program, results, tuple(states))
 
