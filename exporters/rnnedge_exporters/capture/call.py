@@ -35,6 +35,7 @@ class StateArgument:
         names: one name per tensor: ``hidden``, or ``hidden.0`` and ``hidden.1``.
         tree: how the tensors nest.
         result: the path in forward's result, such as ``(1,)``.
+        required: whether forward cannot be called without it.
     """
 
     parameter: str
@@ -42,6 +43,7 @@ class StateArgument:
     names: tuple[str, ...]
     tree: pytree.TreeSpec
     result: tuple[int | str, ...]
+    required: bool = False
 
     def __str__(self) -> str:
         """As the user would write it."""

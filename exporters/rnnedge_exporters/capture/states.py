@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -85,7 +85,10 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
         states = _settle(module, call, [hinted.get(n, _Hint(n)) for n in names])
         if not states:
             states = _try_optional(module, call, optional)
-    return Call(dict(inputs), tuple(states))
+    return Call(
+        dict(inputs),
+        tuple(replace(s, required=_is_required(parameters[s.parameter])) for s in states),
+    )
 
 
 def _may_be_state(parameter: inspect.Parameter) -> bool:
