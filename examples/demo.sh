@@ -12,4 +12,4 @@ say rnnedge train char-lm --output char-lm.safetensors --force
 say rnnedge export rnnedge.zoo.char_lm:from_checkpoint --arg checkpoint=char-lm.safetensors \
     --input "tokens: int64[batch, time]" --output char-lm.onnx --force
 say rnnedge inspect char-lm.onnx
-say rnnedge generate char-lm.onnx --prompt "def " --length 500 --temperature 0.8 --top-k 20 --seed 1
+say rnnedge generate char-lm.onnx --prompt "def " --length 500 --temperature 0.7 --top-k 20 --seed 7

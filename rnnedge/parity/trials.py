@@ -46,14 +46,14 @@ class _Trials:
         for name in got.keys() & truth.keys():
             self.ledgers[name].add(got[name], truth[name], check, batch)
 
-    def judge(self, check: str, scope: str) -> Check:
+    def judge(self, check: str, *, more: str = "") -> Check:
         """The answer to a comparison, after all of them were run."""
         worst = max(self.ledgers.values(), key=lambda ledger: _used(ledger, check))
         detail = (
-            f"{scope}; largest error {worst.error(check):.1e} in {worst.name} "
+            f"error {worst.error(check):.1e} in {worst.name} "
             f"(PyTorch's own {worst.own:.1e}, allowed {worst.allowed:.1e})"
         )
-        return Check(check, worst.error(check) <= worst.allowed, detail)
+        return Check(check, worst.error(check) <= worst.allowed, detail + more)
 
 
 class SequenceTrials(_Trials):
@@ -66,8 +66,8 @@ class SequenceTrials(_Trials):
         for batch in self.batches:
             for frames in self.LENGTHS:
                 self._whole(batch, frames)
-        scope = f"batches {list(self.batches)}, lengths {list(self.LENGTHS)}"
-        return [self.judge("whole sequence", scope)]
+        self.settings["frames"] = list(self.LENGTHS)
+        return [self.judge("whole sequence")]
 
     def _whole(self, batch: int, frames: int) -> None:
         arrays = self.signals.inputs(batch, frames)
@@ -90,18 +90,17 @@ class StreamTrials(_Trials):
             if self.contract.states:
                 self._from_random_states(batch)
         quarters = self._long_run()
-        scope = f"{FRAMES} frames, batches {list(self.batches)}"
         compared = ["whole sequence", "one frame at a time", "random chunks"]
-        checks = [self.judge(name, scope) for name in compared]
+        checks = [self.judge(name) for name in compared]
         if self.contract.states:
             checks += [
-                self.judge("random initial states", scope),
+                self.judge("random initial states"),
                 self._reset(),
                 *(self._matters(state.name) for state in self.contract.states),
                 self._seen(),
             ]
-        long_scope = f"{LONG_RUN_FRAMES} frames, error by quarter {quarters}"
-        return [*checks, self.judge("long run", long_scope)]
+        self.settings["long_run_frames"] = LONG_RUN_FRAMES
+        return [*checks, self.judge("long run", more=f"; by quarter {quarters}")]
 
     def _whole(self, batch: int) -> None:
         inputs, truth = self._from_start(batch, FRAMES)

@@ -40,4 +40,14 @@ def parity_table(report: ParityReport) -> Table:
     for check in report.checks:
         mark = Text("ok", style="green") if check.passed else Text("failed", style="bold red")
         table.add_row(Text(check.name), mark, Text(check.detail))
+    table.caption, table.caption_justify = _caption(report), "left"
     return table
+
+
+def _caption(report: ParityReport) -> str:
+    settings = report.settings
+    batches = ", ".join(map(str, settings["batches"]))
+    return (
+        f"each for batches of {batches} and {settings['frames']} frames, seed {settings['seed']}, "
+        f"on {report.provider}"
+    )
