@@ -62,6 +62,16 @@ FRAMEWISE = {
     "zeros of its length": Net(lambda x: x + torch.zeros(x.shape[0], x.shape[1], 1)),
     "where": Net(lambda x: torch.where(x > 0, x, x.exp() - 1)),
     "folded time": Net(lambda x: (x.reshape(-1, 6) @ torch.eye(6)).reshape(x.shape)),
+    "one value repeated for all frames": Net(
+        lambda x: x + torch.ones(1, 1, 6).expand_as(x) * torch.arange(6.0).repeat(1, x.shape[1], 1)
+    ),
+    "one value expanded to all frames": Net(
+        lambda x: x + torch.arange(6.0).expand(x.shape[0], x.shape[1], 6)
+    ),
+    "zeros of its type": Net(lambda x: x + x.new_zeros(6)),
+    "a slope for each channel": Net(
+        lambda x: nn.functional.prelu(x.flatten(0, 1), torch.arange(6.0)).reshape(x.shape)
+    ),
     "skip": Net(after=lambda x, y, h: x + y),
 }
 
@@ -107,6 +117,10 @@ REFUSED = {
     "group normalisation": (
         Net(lambda x: nn.functional.group_norm(x.transpose(1, 2), 2).transpose(1, 2)),
         "group_norm over a tensor with time is not known",
+    ),
+    "positions repeated": (
+        Net(lambda x: x + torch.arange(x.shape[1])[:, None].repeat(1, 6)),
+        "depend on the position in time",
     ),
     "unknown operator": (Net(lambda x: torch.fft.rfft(x, dim=-1).real[..., :1] + x), "fft"),
 }

@@ -119,3 +119,53 @@ def test_a_folded_batch_gives_a_folded_state(frequency_first):
     place = states["layer.h"].batch
     assert (int(place.outer), int(place.inner)) == ((5, 1) if frequency_first else (1, 5))
     assert tuple(states["layer.h"].initial.shape) == (1, 5, 4)
+
+
+def test_a_path_that_is_no_identifier_names_a_state():
+    class Last(nn.Module):
+        def forward(self, pair):
+            return pair[0]
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = nn.GRU(3, 3, batch_first=True)
+            self.a = nn.Sequential(layer, Last())
+            self.a_0 = nn.GRU(3, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.a_0(self.a(x))[0]
+
+    assert list(states_of(Outer())) == ["a.0.h", "a_0.h"]
+    assert list(states_of(RootSequential())) == ["0.h"]
+
+
+class RootSequential(nn.Module):
+    """Paths of its children begin with a digit."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_module("0", nn.GRU(3, 3, batch_first=True))
+
+    def forward(self, x):
+        return self.get_submodule("0")(x)[0]
+
+
+def test_zeros_made_from_the_sequence_are_zeros():
+    class Zeros(Encoder):
+        def forward(self, x):
+            return self.layer(x, x.new_zeros(1, x.shape[0], 4))[0]
+
+    assert not states_of(Zeros(nn.GRU(3, 4, batch_first=True)))["layer.h"].initial.any()
+
+
+def test_a_start_computed_from_an_input_without_time_is_refused():
+    class Conditioned(Encoder):
+        def forward(self, x, speaker):
+            return self.layer(x, speaker[None].tanh())[0]
+
+    module = Conditioned(nn.GRU(3, 4, batch_first=True)).eval()
+    inputs = parse_inputs({"x": "float32[batch, time, 3]", "speaker": "float32[batch, 4]"})
+    with pytest.raises(StreamingError, match="computed from an input") as error:
+        to_stream(capture(module, bind(module, inputs)))
+    assert "as an argument of forward" in error.value.fix

@@ -23,6 +23,11 @@ from torch.fx import Node
 
 VIEWS = frozenset({"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze"})
 """Operators (of aten) that keep the row-major order and change how axes divide it."""
+CREATION = frozenset(
+    {"zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros"}
+    | {"new_ones", "new_full"}
+)
+"""Operators (of aten) that take sizes, and no values of other tensors."""
 
 
 @dataclass(frozen=True)

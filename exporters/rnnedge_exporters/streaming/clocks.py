@@ -29,7 +29,13 @@ from torch import SymInt, Tensor
 from torch.fx import Graph, Node
 
 from rnnedge_exporters.capture.operators import LSTM, RECURRENT
-from rnnedge_exporters.streaming.axes import OddAxisError, Place, find_place, operator_name
+from rnnedge_exporters.streaming.axes import (
+    CREATION,
+    OddAxisError,
+    Place,
+    find_place,
+    operator_name,
+)
 from rnnedge_exporters.streaming.frames import SHAPES_ONLY, check_frames, takes_last_frame
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
@@ -122,6 +128,8 @@ def _clock(
     if not isinstance(node.meta.get("val"), (Tensor, tuple, list)):
         return FIXED
     sources = [source for source in node.all_input_nodes if clocks[source] is not FIXED]
+    if operator_name(node) in CREATION:
+        sources = []  # x.new_zeros takes nothing of x but its type
     flows = {clocks[source].flow for source in sources}
     _refuse_length_as_value(node, time)
     if is_over_time(node, clocks):

@@ -9,7 +9,7 @@ from torch import SymInt, Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from rnnedge_exporters.streaming.axes import Place
+from rnnedge_exporters.streaming.axes import CREATION, Place, operator_name
 
 _ROWS = 2
 
@@ -65,6 +65,16 @@ def _blank(example: Tensor) -> Tensor:
     sizes: list[Any] = list(example.shape)
     shape = [_ROWS if isinstance(size, SymInt) else size for size in sizes]
     return torch.zeros(shape, dtype=example.dtype)
+
+
+def depends_on_values(node: Node) -> bool:
+    """Whether `node` depends on what the inputs hold, not only on their sizes."""
+    if node.op == "placeholder":
+        return True
+    is_size = not isinstance(node.meta.get("val", ()), (Tensor, tuple, list))
+    if is_size or operator_name(node) in CREATION:
+        return False
+    return any(map(depends_on_values, node.all_input_nodes))
 
 
 def is_constant(node: Node) -> bool:

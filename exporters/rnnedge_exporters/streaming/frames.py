@@ -8,7 +8,7 @@ Rules:
     5. Embedding and one-hot: each index on its own.
     6. Views and permutations: always, as long as the result has its frames on one axis.
     7. Convolutions and pooling: over other axes than time, or one frame wide.
-    8. Creation: one value for all frames; positions counted along time are refused.
+    8. Creation and repetition: one value for all frames; positions counted along time are refused.
     9. Anything else: refused, by name.
 """
 
@@ -23,7 +23,7 @@ from torch._ops import OpOverload
 from torch.fx import Node
 
 from rnnedge_exporters.capture.operators import RECURRENT
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.streaming.axes import CREATION, Place, operator_name
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
 _Known = Mapping[Node, Place]
@@ -31,17 +31,15 @@ _Known = Mapping[Node, Place]
 _ELEMENTWISE = frozenset(
     {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "contiguous", "clone"}
     | {"detach", "detach_", "alias", "lift_fresh_copy", "hardswish", "log_sigmoid", "where"}
-    | {"type_as", "rrelu", "_assert_tensor_metadata"}
+    # The slopes of prelu lie along axis 1; as many as frames would be known to have them.
+    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata"}
 )
 _VIEWS = frozenset(
     {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
     | {"permute", "transpose", "t", "numpy_T", "expand", "expand_as", "movedim", "swapaxes"}
 )
-_CREATION = frozenset(
-    {"zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros"}
-    | {"new_ones", "new_full"}
-)
-SHAPES_ONLY = _VIEWS | _CREATION | {"slice", "arange", "split", "split_with_sizes"}
+_REPEATED = frozenset({"expand", "expand_as", "repeat"})
+SHAPES_ONLY = _REPEATED | _VIEWS | CREATION | {"slice", "arange", "split", "split_with_sizes"}
 """Operators in which a number is a size or a position, not a value."""
 
 
@@ -71,7 +69,7 @@ def check_frames(node: Node, known: _Known, place: Place | None) -> None:
     """
     name = operator_name(node)
     if not known:
-        if place is not None and name not in _CREATION:
+        if place is not None and name not in CREATION | _REPEATED:
             raise refuse(node, "its values depend on the position in time", SEQUENCE_MODE)
         return
     _rule_for(node, name)(node, known, place)
@@ -248,7 +246,7 @@ _CONVOLUTIONS = frozenset(
     | {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"}
 )
 _RULES: Mapping[str, Callable[[Node, _Known, Place | None], None]] = {
-    **dict.fromkeys(_ELEMENTWISE | _CREATION | {"stack"}, _elementwise),
+    **dict.fromkeys(_ELEMENTWISE | CREATION | {"stack"}, _elementwise),
     **dict.fromkeys(_VIEWS, _refuse_lost),
     **dict.fromkeys(_ALONG_AXIS, _along_axis),
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), _trailing),

@@ -82,7 +82,8 @@ def _layer(
 ) -> StreamState:
     name = f"{state.name}_l{index}"
     with graph_module.graph.inserting_before(state.start):
-        start = graph_module.graph.placeholder(name.replace(".", "_"))
+        start = graph_module.graph.placeholder(name)
+    start.target = start.name  # fx makes it an identifier that no other argument has
     start.meta["val"] = part.meta["val"]
     part.replace_all_uses_with(start)
     size = part.meta["val"].shape[0]

@@ -5,7 +5,7 @@ Rules:
        becomes a new result, named after the module: ``encoder.gru.h``; with several layers
        ``encoder.gru.h_l0`` and so on, as PyTorch names their weights.
     2. The state's initial value is what the program computed in its place, evaluated now: zeros,
-       or a learned start. It may not depend on the signal, nor differ between rows of the batch.
+       or a learned start. It may not depend on an input, nor differ between rows of the batch.
     3. A layer whose initial state is an argument of forward is left to `forward_state.py`.
     4. A recurrent layer over another axis is left alone.
 """
@@ -22,9 +22,14 @@ from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clocks import Clock, Flow, initial_states, is_over_time
-from rnnedge_exporters.streaming.constants import evaluate, single_row
+from rnnedge_exporters.streaming.constants import depends_on_values, evaluate, single_row
 from rnnedge_exporters.streaming.program import StreamState
-from rnnedge_exporters.streaming.refusal import module_class, module_path, refuse
+from rnnedge_exporters.streaming.refusal import (
+    SEQUENCE_MODE,
+    module_class,
+    module_path,
+    refuse,
+)
 
 
 def lift_recurrent_state(
@@ -42,7 +47,7 @@ def lift_recurrent_state(
         taken: names that inputs, outputs and states have already.
 
     Raises:
-        StreamingError: an initial state differs between rows of the batch.
+        StreamingError: an initial state depends on an input, or differs between rows of the batch.
     """
     layers = [node for node in graph_module.graph.nodes if is_over_time(node, clocks)]
     lifted = [n for n in layers if all(clocks[s].flow is Flow.FIXED for s in initial_states(n))]
@@ -93,6 +98,13 @@ def _layer_names(layers: list[Node], taken: set[str]) -> dict[Node, str]:
 def _initial_value(
     graph_module: GraphModule, node: Node, initial: Node, place: Place | None
 ) -> Tensor:
+    if depends_on_values(initial):
+        raise refuse(
+            node,
+            "its initial state is computed from an input",
+            "take the initial state itself as an argument of forward and return the final one; or "
+            + SEQUENCE_MODE,
+        )
     with torch.no_grad():
         value = evaluate(graph_module, initial)
     row = single_row(value, place)
@@ -110,7 +122,8 @@ def _new_placeholder(graph_module: GraphModule, name: str, like: Node) -> Node:
     # Placeholders keep the order in which they are inserted.
     last = graph.find_nodes(op="placeholder")[-1]
     with graph.inserting_after(last):
-        start = graph.placeholder(name.replace(".", "_"))
+        start = graph.placeholder(name)
+    start.target = start.name  # fx makes it an identifier that no other argument has
     start.meta["val"] = like.meta["val"]
     return start
 
