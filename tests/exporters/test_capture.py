@@ -195,3 +195,21 @@ def test_a_result_that_is_no_tensor_is_refused():
 
     with pytest.raises(CaptureError, match="not a tensor"):
         captured(Chatty())
+
+
+def test_a_forward_that_is_not_deterministic_is_refused():
+    class Noisy(Net):
+        def forward(self, x):
+            return nn.functional.dropout(self.gru(x)[0])
+
+    with pytest.raises(CaptureError, match="not deterministic") as error:
+        captured(Noisy())
+    assert "training=self.training" in error.value.fix
+
+
+def test_weights_that_are_not_numbers_are_told():
+    module = Net()
+    with torch.no_grad():
+        module.gru.bias_hh_l0[0] = torch.nan
+    with pytest.raises(CaptureError, match="gives NaN"):
+        captured(module)

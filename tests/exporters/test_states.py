@@ -166,3 +166,17 @@ def test_an_input_that_does_not_fit_forward_is_told_with_its_shape():
     with pytest.raises(CaptureError, match="forward raised RuntimeError") as error:
         bind(nn.GRU(3, 4), parse_inputs({"input": "float32[batch, time, 5]"}))
     assert "[3, 16, 5]" in error.value.where
+
+
+def test_a_state_that_is_a_dict_reads_back_what_it_shows():
+    class Net(Base):
+        def forward(self, x, memory=None):
+            memory = memory or {"lstm": None, "gru": None}
+            y, lstm = self.rnn(x, memory["lstm"])
+            z, gru = self.gru(x, memory["gru"])
+            return y + z, {"lstm": lstm, "gru": gru}
+
+    lstm = "(float32[1, batch, 4], float32[1, batch, 4])"
+    expected = [f"memory: {{lstm: {lstm}, gru: float32[2, batch, 4]}} -> 1"]
+    assert states_of(Net()) == expected
+    assert states_of(Net(), expected) == expected

@@ -184,7 +184,11 @@ def _is_at(path: tuple[Any, ...], result: tuple[int | str, ...]) -> bool:
 
 
 def _show(nested: Any) -> str:
-    return str(nested) if isinstance(nested, TensorSpec) else f"({', '.join(map(_show, nested))})"
+    if isinstance(nested, TensorSpec):
+        return str(nested)
+    if isinstance(nested, Mapping):
+        return f"{{{', '.join(f'{key}: {_show(part)}' for key, part in nested.items())}}}"
+    return f"({', '.join(map(_show, nested))})"
 
 
 def _named(result: Any, key: str) -> Any:

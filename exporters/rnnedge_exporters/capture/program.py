@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
@@ -162,14 +162,35 @@ def _named(exported: ExportedProgram, call: Call) -> Program:
     )
 
 
+def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    return all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
+
+
+def _refuse_unequal(module: nn.Module, result: list[Tensor]) -> None:
+    """Two runs on the same input differed."""
+    where = f"{type(module).__name__}.forward, run twice in evaluation mode"
+    if any(bool(tensor.isnan().any()) for tensor in result):
+        raise CaptureError(
+            "forward gives NaN for random input of unit variance",
+            where=where,
+            fix="check the weights for NaN and infinity, and forward for divisions by zero",
+        )
+    raise CaptureError(
+        "forward is not deterministic: the same input gave two results",
+        where=where,
+        fix="pass training=self.training to dropout; take noise as an argument of forward",
+    )
+
+
 def _check_other_sizes(module: nn.Module, program: Program) -> None:
     """torch.export can freeze a size without a word; another size brings it to light."""
     arguments = randomised(program.call.arguments(OTHER_SIZES))
-    expected = pytree.tree_leaves(run(module, arguments))
+    expected, again = (pytree.tree_leaves(run(module, arguments)) for _ in range(2))
+    if not _close(expected, again):
+        _refuse_unequal(module, expected)
     try:
         results = program.graph_module(*pytree.tree_leaves(arguments))
-        same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(results, expected, strict=True))
-        problem = "" if same else "its result differs"
+        problem = "" if _close(results, expected) else "its result differs"
     except Exception as error:
         problem = _first_lines(error)
     if problem:

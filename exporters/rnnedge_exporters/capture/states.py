@@ -35,7 +35,7 @@ from rnnedge_exporters.capture.call import (
     run,
 )
 from rnnedge_exporters.errors import CaptureError, SpecError
-from rnnedge_exporters.specs import TensorSpec, parse_tensor
+from rnnedge_exporters.specs import TensorSpec, parse_named, parse_tensor
 from rnnedge_runtime.contract import BATCH, TIME, Dim
 
 _HINT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>.*?))?(?:->\s*(?P<path>[\w.]+)\s*)?")
@@ -244,24 +244,32 @@ def _read_hint(text: str, parameters: Mapping[str, object]) -> _Hint:
 
 
 def parse_nested(text: str, *, where: str) -> Any:
-    """Reads ``(float32[1, batch, 8], float32[1, batch, 8])``; tuples nest.
+    """Reads ``(float32[1, batch, 8], {gru: float32[1, batch, 8]})``; tuples and dicts nest.
 
     Raises:
         SpecError: it does not parse.
     """
     text = text.strip()
-    if not text.startswith("("):
+    if text[:1] not in ("(", "{"):
         return parse_tensor(text, where=where)
-    if not text.endswith(")"):
+    if not text.endswith({"(": ")", "{": "}"}[text[0]]):
         raise SpecError(f"{text!r} lacks a closing bracket", where=where, fix=_HOW)
+    parts = _divide(text[1:-1])
+    if text[0] == "(":
+        return tuple(parse_nested(part, where=where) for part in parts)
+    pairs = (parse_named(part, flag=where) for part in parts)
+    return {key: parse_nested(part, where=where) for key, part in pairs}
+
+
+def _divide(inner: str) -> list[str]:
+    """Splits at the commas that stand in no bracket."""
     parts, depth, start = [], 0, 0
-    inner = text[1:-1]
     for i, char in enumerate(inner + ","):
-        depth += (char in "([") - (char in ")]")
+        depth += (char in "([{") - (char in ")]}")
         if char == "," and depth == 0:
             parts.append(inner[start:i])
             start = i + 1
-    return tuple(parse_nested(part, where=where) for part in parts if part.strip())
+    return [part for part in parts if part.strip()]
 
 
 def _unsettled(names: Sequence[str], why: str) -> SpecError:
