@@ -97,6 +97,7 @@ def convert(
             where="--opset",
             fix=f"leave it at {DEFAULT_OPSET}",
         )
+    metadata = _module_metadata(module)
     call = bind(module, parse_inputs(inputs), states)
     program = capture(module, call)
     symbols = _symbols(program)
@@ -109,7 +110,7 @@ def convert(
         source=_source(module, call, opset, checkpoint_sha256),
         signal=signal,
     )
-    metadata = _module_metadata(module) | _initial_tensors(streaming)
+    metadata |= _initial_tensors(streaming)
     model = lower(streaming, opset=opset)
     name_graph(model, _graph_shapes(contract))
     strip_notes(model)
@@ -195,15 +196,21 @@ def _little_endian(tensor: Tensor) -> bytes:
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:
     metadata = getattr(module, "rnnedge_metadata", {})
+    if not isinstance(metadata, Mapping):
+        raise _metadata_error(module, f"it is {type(metadata).__name__}, not a dict")
     for key, value in metadata.items():
-        if not isinstance(value, str) or key.startswith("rnnedge."):
-            raise SpecError(
-                f"metadata {key!r} is {type(value).__name__}; text was expected, under a name that "
-                "does not start with 'rnnedge.'",
-                where=f"{type(module).__name__}.rnnedge_metadata",
-                fix="write values as text, json.dumps for instance",
-            )
+        if not isinstance(key, str) or not isinstance(value, str) or key.startswith("rnnedge."):
+            raise _metadata_error(module, f"{key!r} is {type(value).__name__}")
     return dict(metadata)
+
+
+def _metadata_error(module: nn.Module, found: str) -> SpecError:
+    return SpecError(
+        f"the module's metadata do not fit: {found}; expected was text by name, no name beginning "
+        "with 'rnnedge.'",
+        where=f"{type(module).__name__}.rnnedge_metadata",
+        fix="give a dict of text, values by json.dumps for instance",
+    )
 
 
 def _source(

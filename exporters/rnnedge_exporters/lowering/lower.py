@@ -51,7 +51,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             )
     except torch.onnx.OnnxExporterError as error:
         raise LoweringError(
-            f"torch's ONNX exporter gave up: {_first_line(error)}",
+            f"torch's ONNX exporter gave up: {_cause(error)}",
             where="the operator it names",
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
@@ -101,7 +101,14 @@ def _dim(expression: Any, dims: dict[str, Any]) -> Any:
     return dim if factor == 1 else factor * dim
 
 
-def _first_line(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
+    """The first line of the innermost cause: it names the operator; the outer ones advise."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
 
 

@@ -7,12 +7,13 @@ Layout 0 is [time, batch, features]; onnxruntime's CPU kernels reject layout 1.
 from collections.abc import Callable
 from typing import Any
 
-from onnxscript import opset22
+from onnxscript import opset18
 
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 
 # Its stubs know tensors only; constants are given as lists, which the tracer turns into tensors.
-op: Any = opset22
+# Its operators are of opset 18 or older, which the exporter converts to any opset up from there.
+op: Any = opset18
 
 
 def _direction(r: Any) -> str:
