@@ -152,6 +152,8 @@ class _Exchange:
         if any(state is None for state in initial):
             return args, kwargs
         x = args[0] if args else kwargs["input"]
+        if x.ndim == 2:  # without a batch; the stream's states have one, of size 1
+            initial = [None if state is None else state.squeeze(1) for state in initial]
         return (x,), {"hx": tuple(initial) if isinstance(module, nn.LSTM) else initial[0]}
 
     def after(self, module: nn.Module, args: Any, result: Any) -> None:
@@ -160,7 +162,7 @@ class _Exchange:
             parts = state.split(state.shape[0] // self.layers)
             for name, part in zip(self._names(role), parts, strict=True):
                 if name is not None:
-                    self.finals[name] = part
+                    self.finals[name] = part if part.ndim == 3 else part.unsqueeze(1)
         self.calls += 1
 
     def _given(self, role: int) -> Tensor | None:

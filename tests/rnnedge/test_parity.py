@@ -195,3 +195,19 @@ def test_integers_stay_below_the_size_of_the_table_they_index():
     with torch.no_grad():
         module.embedding.weight[10] += 1e-3
     assert not rnnedge.verify(data, module).passed
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_a_module_without_a_batch_is_judged_too(kind):
+    class Unbatched(Net):
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    module = Unbatched(kind)
+    data = convert(module, {"x": "float32[time, 3]"}).to_bytes()
+    report = rnnedge.verify(data, module)
+    assert report.passed
+    assert len(report.tensors) == (3 if kind is nn.GRU else 5)
+    with torch.no_grad():
+        module.rnn.bias_hh_l1[-1] += 1e-3
+    assert not rnnedge.verify(data, module).passed
