@@ -108,7 +108,8 @@ class Oracle:
             ]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
         given = {n: _tensor(states[n], dtype) for n in self._owners if n in states}
-        with inference(module), _default_dtype(dtype), self._layer_states(module, given) as finals:
+        arithmetic = _arithmetic(dtype)
+        with inference(module), arithmetic, self._layer_states(module, given) as finals:
             outputs, ends = name_results(run(module, arguments), self._call)
         for name, end in ends.items():
             parts = self._layers[name]
@@ -229,11 +230,17 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
 
 
 @contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Tensors that forward makes itself follow the module's precision."""
-    before = torch.get_default_dtype()
+def _arithmetic(dtype: torch.dtype) -> Iterator[None]:
+    """Tensors that forward makes itself follow the module's precision; one thread computes.
+
+    Several threads gain little on one step of a recurrent layer, and lose tenfold where another
+    process has the cores: they wait for each other at every step.
+    """
+    before, threads = torch.get_default_dtype(), torch.get_num_threads()
     torch.set_default_dtype(dtype)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_default_dtype(before)
+        torch.set_num_threads(threads)
