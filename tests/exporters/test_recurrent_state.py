@@ -89,7 +89,7 @@ def test_a_start_that_differs_between_rows_is_refused():
             rows = torch.arange(x.shape[0], dtype=torch.float32)
             return self.layer(x, rows[None, :, None].expand(1, -1, 4).contiguous())[0]
 
-    with pytest.raises(StreamingError, match="differs between rows of the batch"):
+    with pytest.raises(StreamingError, match="mixes the rows of the batch"):
         states_of(ByRow(nn.GRU(3, 4, batch_first=True)))
 
 

@@ -9,13 +9,11 @@ from torch import SymInt, Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from rnnedge_exporters.streaming.axes import CREATION, Place, operator_name
-
-_ROWS = 2
+from rnnedge_exporters.streaming.axes import CREATION, operator_name
 
 
 def evaluate(graph_module: GraphModule, node: Node) -> Tensor:
-    """The value of `node` for a batch of two rows; its ancestors may use only sizes of the inputs.
+    """The value of `node` for a batch of one; its ancestors may use only sizes of the inputs.
 
     Args:
         graph_module: holds the parameters.
@@ -43,27 +41,9 @@ def evaluate(graph_module: GraphModule, node: Node) -> Tensor:
     return result.detach().clone()
 
 
-def single_row(value: Tensor, place: Place | None) -> Tensor | None:
-    """The row of a batch of two equal rows; None when they differ.
-
-    Args:
-        value: computed by `evaluate`.
-        place: where the batch lies in it.
-    """
-    if place is None:
-        return value
-    shape = list(value.shape)
-    outer = int(place.outer)
-    inner = shape[place.axis] // (outer * _ROWS)
-    folded = value.reshape(*shape[: place.axis], outer, _ROWS, inner, *shape[place.axis + 1 :])
-    first, second = folded.unbind(place.axis + 1)
-    shape[place.axis] = outer * inner
-    return first.reshape(shape).contiguous() if torch.equal(first, second) else None
-
-
 def _blank(example: Tensor) -> Tensor:
     sizes: list[Any] = list(example.shape)
-    shape = [_ROWS if isinstance(size, SymInt) else size for size in sizes]
+    shape = [1 if isinstance(size, SymInt) else size for size in sizes]
     return torch.zeros(shape, dtype=example.dtype)
 
 

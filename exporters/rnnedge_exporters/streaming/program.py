@@ -11,9 +11,9 @@ from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
-from rnnedge_exporters.streaming.axes import OddAxisError, Place, find_place, size
+from rnnedge_exporters.streaming.axes import Place, size
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE
-from rnnedge_runtime.contract import BATCH, TIME, StateKind
+from rnnedge_runtime.contract import TIME, StateKind
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,3 @@ def time_symbol(program: Program) -> sympy.Symbol:
             fix=f'name it in --input, as in "x: float32[batch, time, 80]"; or {SEQUENCE_MODE}',
         )
     return symbol
-
-
-def batch_places(program: Program) -> dict[Node, Place | None]:
-    """Where the batch lies in every tensor of the graph, as far as one axis describes it."""
-    symbol = find_symbol(program, BATCH)
-    places: dict[Node, Place | None] = {}
-    for node in program.graph_module.graph.nodes:
-        try:
-            places[node] = None if symbol is None else find_place(node, symbol, places)
-        except OddAxisError:
-            places[node] = None
-    return places

@@ -5,7 +5,8 @@ Rules:
        becomes a new result, named after the module: ``encoder.gru.h``; with several layers
        ``encoder.gru.h_l0`` and so on, as PyTorch names their weights.
     2. The state's initial value is what the program computed in its place, evaluated now: zeros,
-       or a learned start. It may not depend on an input, nor differ between rows of the batch.
+       or a learned start. It may not depend on an input. That it is the same for all rows of the
+       batch, `rows.py` has seen to.
     3. A layer whose initial state is an argument of forward is left to `forward_state.py`.
     4. A recurrent layer over another axis is left alone.
 """
@@ -22,7 +23,7 @@ from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clocks import Clock, Flow, initial_states, is_over_time
-from rnnedge_exporters.streaming.constants import depends_on_values, evaluate, single_row
+from rnnedge_exporters.streaming.constants import depends_on_values, evaluate
 from rnnedge_exporters.streaming.program import StreamState
 from rnnedge_exporters.streaming.refusal import (
     SEQUENCE_MODE,
@@ -47,7 +48,7 @@ def lift_recurrent_state(
         taken: names that inputs, outputs and states have already.
 
     Raises:
-        StreamingError: an initial state depends on an input, or differs between rows of the batch.
+        StreamingError: an initial state depends on an input.
     """
     layers = [node for node in graph_module.graph.nodes if is_over_time(node, clocks)]
     lifted = [n for n in layers if all(clocks[s].flow is Flow.FIXED for s in initial_states(n))]
@@ -58,7 +59,7 @@ def lift_recurrent_state(
         # state, [directions, batch, hidden], shares its batch axis.
         rows = batch[node.all_input_nodes[0]]
         for index, (role, initial) in enumerate(zip("hc", initial_states(node), strict=False)):
-            value = _initial_value(graph_module, node, initial, rows)
+            value = _initial_value(graph_module, node, initial)
             name = names[node].format(role=role)
             start = _new_placeholder(graph_module, name, initial)
             node.update_arg(1 + index, start)
@@ -95,9 +96,7 @@ def _layer_names(layers: list[Node], taken: set[str]) -> dict[Node, str]:
     return patterns
 
 
-def _initial_value(
-    graph_module: GraphModule, node: Node, initial: Node, place: Place | None
-) -> Tensor:
+def _initial_value(graph_module: GraphModule, node: Node, initial: Node) -> Tensor:
     if depends_on_values(initial):
         raise refuse(
             node,
@@ -106,15 +105,7 @@ def _initial_value(
             + SEQUENCE_MODE,
         )
     with torch.no_grad():
-        value = evaluate(graph_module, initial)
-    row = single_row(value, place)
-    if row is None:
-        raise refuse(
-            node,
-            "its initial state differs between rows of the batch",
-            "use one initial state for all rows, or take it as an argument of forward",
-        )
-    return row
+        return evaluate(graph_module, initial)
 
 
 def _new_placeholder(graph_module: GraphModule, name: str, like: Node) -> Node:

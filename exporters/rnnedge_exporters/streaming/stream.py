@@ -11,10 +11,12 @@ from rnnedge_exporters.streaming.layer_states import divide_layers
 from rnnedge_exporters.streaming.program import (
     StreamProgram,
     StreamState,
-    batch_places,
+    find_symbol,
     time_symbol,
 )
 from rnnedge_exporters.streaming.recurrent_state import lift_recurrent_state
+from rnnedge_exporters.streaming.rows import find_rows
+from rnnedge_runtime.contract import BATCH
 
 
 def to_stream(program: Program) -> StreamProgram:
@@ -29,10 +31,10 @@ def to_stream(program: Program) -> StreamProgram:
     clocks = find_clocks(
         graph_module.graph, time_symbol(program), {state.start for state in program.states}
     )
-    batch = batch_places(program)
-    forward = tie_forward_states(program.states, clocks, batch)
+    rows = find_rows(graph_module.graph, find_symbol(program, BATCH))
+    forward = tie_forward_states(program.states, clocks, rows)
     taken = {*program.inputs, *program.outputs, *(state.name for state in program.states)}
-    lifted = lift_recurrent_state(graph_module, clocks, batch, taken)
+    lifted = lift_recurrent_state(graph_module, clocks, rows, taken)
     states = [*divide_layers(graph_module, forward), *lifted]
     results = [*program.outputs.values(), *(state.end for state in states)]
     return _finished(program, results, tuple(states))
