@@ -93,9 +93,37 @@ class KeepsDict(Net):
         return y
 
 
+class KeepsFlag(Net):
+    def __init__(self):
+        super().__init__()
+        self.started = False
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        if not self.started:
+            y, self.started = y * 2, True
+        return y
+
+
+class KeepsObject(Net):
+    class Cache:
+        last = None
+
+    def __init__(self):
+        super().__init__()
+        self.cache = self.Cache()
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        self.cache.last = y[:, -1].mean(0)
+        return y
+
+
 @pytest.mark.parametrize(
     ("kind", "attribute"),
     [
+        (KeepsFlag, "started"),
+        (KeepsObject, "cache"),
         (KeepsAttribute, "hidden"),
         (KeepsBuffer, "level"),
         (ChangesInPlace, "level"),
@@ -119,16 +147,32 @@ def test_a_state_that_hides_in_the_module_is_never_lost_in_silence(kind, attribu
     assert f"inner.{attribute}" in error.value.where
 
 
-def test_what_a_refused_module_held_is_put_back():
-    module = KeepsBuffer()
+@pytest.mark.parametrize(
+    ("kind", "attribute", "held"),
+    [(KeepsAttribute, "hidden", None), (KeepsFlag, "started", False), (KeepsBuffer, "level", 0)],
+)
+def test_a_module_that_is_refused_is_left_as_it_was(kind, attribute, held):
+    module = kind()
     with pytest.raises(CaptureError):
         captured(module)
-    assert module.level == 0
-    assert "level" in dict(module.named_buffers())
-    module = KeepsAttribute()
-    with pytest.raises(CaptureError):
-        captured(module)
-    assert module.hidden is None
+    assert getattr(module, attribute) == held
+
+
+def test_an_argument_that_is_written_to_is_refused():
+    class Writes(Net):
+        def forward(self, x):
+            return self.gru(x.add_(1))[0]
+
+    with pytest.raises(CaptureError, match="changes tensors in place"):
+        captured(Writes())
+
+
+def test_no_result_is_lost_when_names_collide():
+    class Named(Net):
+        def forward(self, x):
+            return {"x": self.gru(x)[0], "x_out": 2 * self.gru(x)[0]}
+
+    assert list(captured(Named()).outputs) == ["x_out", "x_out_out"]
 
 
 def test_a_packed_sequence_is_refused():
@@ -202,7 +246,7 @@ def test_a_forward_that_is_not_deterministic_is_refused():
         def forward(self, x):
             return nn.functional.dropout(self.gru(x)[0])
 
-    with pytest.raises(CaptureError, match="not deterministic") as error:
+    with pytest.raises(CaptureError, match="draws random numbers") as error:
         captured(Noisy())
     assert "training=self.training" in error.value.fix
 

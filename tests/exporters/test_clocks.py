@@ -84,9 +84,16 @@ def test_an_operator_that_works_frame_by_frame_stays_as_it_is(net):
         whole = net(x)
         h, parts = torch.zeros(1, 2, 6), []
         for chunk in x.split([1, 3, 5], 1):
-            part, h = program.graph_module(chunk, h)
+            # The graph may hold views, which need the layout that it was traced with.
+            part, h = program.graph_module(chunk.contiguous(), h)
             parts.append(part)
     torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
+def written(base, h):
+    """[batch, 1, features], the final state in it."""
+    base[0] = h[0]
+    return base.transpose(0, 1)
 
 
 REFUSED = {
@@ -109,6 +116,32 @@ REFUSED = {
         "depend on the position in time",
     ),
     "its length": (Net(lambda x: x / x.shape[1]), "computes with the number of frames"),
+    "its length as a fraction": (Net(lambda x: x * (1.0 / x.shape[1])), "number of frames"),
+    "its length as a fill": (
+        Net(lambda x: x / torch.full((x.shape[0], 1, 6), x.shape[1], dtype=torch.float32)),
+        "number of frames",
+    ),
+    "its last positions": (
+        Net(lambda x: x + torch.arange(x.shape[1] - 6, x.shape[1])),
+        "number of frames",
+    ),
+    "frames and rows confused": (
+        Net(lambda x: x.reshape(-1, 6).reshape(x.shape[1], x.shape[0], 6).transpose(0, 1)),
+        "in another order",
+    ),
+    "frames doubled and every other taken": (
+        Net(lambda x: torch.stack([x, x], 1).reshape(x.shape[0], -1, 6)[:, ::2]),
+        "slice runs along time|another order|holds more",
+    ),
+    "a few frames": (Net(after=lambda x, y, h: y.narrow(1, 0, 2)), "slice runs along time"),
+    "final state repeated": (
+        Net(after=lambda x, y, h: h[-1].unsqueeze(1).repeat(1, x.shape[1], 1)),
+        "known after the last frame only",
+    ),
+    "final state written into a tensor": (
+        Net(after=lambda x, y, h: y + written(x.new_zeros(1, x.shape[0], 6), h)),
+        "known after the last frame only",
+    ),
     "final state for all": (
         Net(after=lambda x, y, h: y + h[-1].unsqueeze(1)),
         "known after the last frame only",
@@ -205,8 +238,53 @@ def test_what_follows_a_forward_state_is_the_final_state_as_it_is():
             y, end = self.rnn(x, h)
             return y, 0.5 * end
 
-    with pytest.raises(StreamingError, match="not a layer's final state as it is"):
+    with pytest.raises(StreamingError, match="not the final state, as it is, of"):
         streamed(Decayed())
+
+
+class TwoLayers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.GRU(6, 6, batch_first=True), nn.GRU(6, 6, batch_first=True)
+
+
+class Exchanged(TwoLayers):
+    def forward(self, x, ha, hb):
+        y, na = self.a(x, ha)
+        y, nb = self.b(y, hb)
+        return y, nb, na
+
+
+class Unused(TwoLayers):
+    def forward(self, x, h):
+        y, n = self.a(x)
+        return y, n
+
+
+@pytest.mark.parametrize("kind", [Exchanged, Unused])
+def test_a_state_comes_back_from_the_layer_that_it_starts(kind):
+    with pytest.raises(StreamingError, match="not the final state, as it is, of the layers"):
+        streamed(kind())
+
+
+def test_a_state_that_forward_takes_is_no_output():
+    class Shown(Net):
+        def forward(self, x, h):
+            y, n = self.rnn(x, h)
+            return y, n, torch.zeros(1, x.shape[0], 6) if h is None else h.transpose(0, 1)
+
+    with pytest.raises(StreamingError, match="depends on where chunks begin"):
+        to_stream(
+            capture(
+                module := Shown(),
+                bind(module, parse_inputs({"x": SPEC}), ["h: float32[1, batch, 6] -> 1"]),
+            )
+        )
+
+
+def test_squeeze_has_to_name_its_axis():
+    with pytest.raises(StreamingError, match="squeeze without an axis"):
+        streamed(Net(lambda x: x.unsqueeze(2).squeeze()))
 
 
 def test_without_an_axis_of_time_there_is_nothing_to_stream():

@@ -169,3 +169,40 @@ def test_a_start_computed_from_an_input_without_time_is_refused():
     with pytest.raises(StreamingError, match="computed from an input") as error:
         to_stream(capture(module, bind(module, inputs)))
     assert "as an argument of forward" in error.value.fix
+
+
+def test_a_start_that_is_written_in_place_is_kept():
+    class Written(Encoder):
+        def __init__(self, layer):
+            super().__init__(layer)
+            self.start = nn.Parameter(torch.randn(4))
+
+        def forward(self, x):
+            h = x.new_zeros(1, x.shape[0], 4)
+            h[0] = self.start
+            h[:, :, :2] += 1
+            return self.layer(x, h)[0]
+
+    module = Written(nn.GRU(3, 4, batch_first=True))
+    expected = module.start.detach() + torch.tensor([1.0, 1, 0, 0])
+    torch.testing.assert_close(states_of(module)["layer.h"].initial.flatten(), expected)
+
+
+def test_a_fixed_start_beside_one_that_forward_takes_is_lifted_too():
+    class Half(Encoder):
+        def forward(self, x, h=None):
+            h = x.new_zeros(1, x.shape[0], 4) if h is None else h
+            y, (end, _) = self.layer(x, (h, torch.zeros_like(h)))
+            return y, end
+
+    assert list(states_of(Half(nn.LSTM(3, 4, batch_first=True)))) == ["h", "layer.c"]
+
+
+def test_a_call_that_nothing_reads_has_no_state():
+    class Dead(Encoder):
+        def forward(self, x):
+            y = self.layer(x)[0]
+            self.layer(y)
+            return y
+
+    assert list(states_of(Dead(nn.GRU(3, 3, batch_first=True)))) == ["layer.h"]

@@ -36,6 +36,7 @@ MIXED = {
     "reversed": lambda x: x.flip(0),
     "sorted": lambda x: x.sort(0)[0],
     "compared": lambda x: x + compared(x),
+    "doubled": lambda x: torch.cat([x, -x], 0).reshape(2, *x.shape).sum(0),
     "numbered": lambda x: x + torch.arange(x.shape[0])[:, None, None],
 }
 

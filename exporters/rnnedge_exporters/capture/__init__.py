@@ -1,7 +1,8 @@
 """From an ``nn.Module`` to one graph in which recurrent layers are single operators."""
 
+from rnnedge_exporters.capture.attributes import copied
 from rnnedge_exporters.capture.call import Call, StateArgument
 from rnnedge_exporters.capture.program import Program, capture
 from rnnedge_exporters.capture.states import bind
 
-__all__ = ["Call", "Program", "StateArgument", "bind", "capture"]
+__all__ = ["Call", "Program", "StateArgument", "bind", "capture", "copied"]

@@ -1,11 +1,12 @@
 """Finds state that a module keeps in itself between calls.
 
 torch.export drops such state without a word: a reassigned buffer or attribute becomes a constant.
-So forward is run once, and what the submodules hold is compared before and after.
+So forward is run once on a copy, and what the copy holds is compared with what the module holds.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,26 +17,43 @@ from torch.utils import _pytree as pytree
 from rnnedge_exporters.capture.call import inference, run
 from rnnedge_exporters.errors import CaptureError
 
+_ABSENT = object()
+_OF_TORCH = frozenset(vars(nn.Module())) - {"training"} | {"_flat_weights", "_flat_weight_refs"}
+"""What torch's own classes keep in a module: parameters, hooks, lists of weights."""
 
-def refuse_hidden_state(module: nn.Module, arguments: Mapping[str, Any]) -> None:
-    """Raises if a run of forward changes what the module holds.
 
-    What changed is put back.
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of `module` to run and to trace, so that the user's own stays as it is.
 
     Raises:
-        CaptureError: names the attributes that changed.
+        CaptureError: it cannot be copied.
     """
-    before = _held(module)
-    copies = {name: _copy(value) for name, value in before.items()}
-    with inference(module):
-        run(module, arguments)
-    after = _held(module)
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise CaptureError(
+            f"the module cannot be copied ({type(error).__name__}: {error})",
+            where=type(module).__name__,
+            fix="a module that was run may hold results of that run: build it anew, load its "
+            "weights, and export it before it is run; keep no results in attributes",
+        ) from error
+
+
+def refuse_hidden_state(module: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Raises if a run of forward changes what the module holds. The module itself is not run.
+
+    Raises:
+        CaptureError: names the attributes that change.
+    """
+    probe = copied(module)
+    with inference(probe):
+        run(probe, arguments)
+    before, after = _held(module), _held(probe)
     changed = [
         name
         for name in {**before, **after}
-        if not _same(copies.get(name, _ABSENT), after.get(name, _ABSENT))
+        if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))
     ]
-    _restore(module, before, copies, changed)
     if changed:
         raise CaptureError(
             "forward keeps state in the module between calls, which a graph cannot see",
@@ -45,30 +63,19 @@ def refuse_hidden_state(module: nn.Module, arguments: Mapping[str, Any]) -> None
         )
 
 
-_ABSENT = object()
-
-
 def _held(module: nn.Module) -> dict[str, Any]:
-    """Buffers and plain attributes of all submodules that are, or hold, tensors or None."""
+    """Buffers and plain attributes of all submodules by path; objects by what they hold."""
     held: dict[str, Any] = {}
     for path, child in module.named_modules():
-        plain = {k: v for k, v in vars(child).items() if not k.startswith("_") or _has_tensor(v)}
-        own = child._buffers | {k: v for k, v in plain.items() if v is None or _has_tensor(v)}
-        held |= {f"{path}.{name}".lstrip("."): value for name, value in own.items()}
-    # Lists that nn.RNN keeps of its own weights; they are parameters, not state.
-    return {name: value for name, value in held.items() if not _is_internal(name)}
+        own = {k: v for k, v in vars(child).items() if k not in _OF_TORCH} | child._buffers
+        for name, value in own.items():
+            held[f"{path}.{name}".lstrip(".")] = _contents(value)
+    return held
 
 
-def _is_internal(name: str) -> bool:
-    return name.rpartition(".")[2] in ("_flat_weights", "_parameters", "_buffers")
-
-
-def _has_tensor(value: Any) -> bool:
-    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value))
-
-
-def _copy(value: Any) -> Any:
-    return pytree.tree_map_only(Tensor, lambda t: t.detach().clone(), value)
+def _contents(value: Any) -> Any:
+    is_plain = isinstance(value, (Tensor, nn.Module, type)) or callable(value)
+    return dict(vars(value)) if hasattr(value, "__dict__") and not is_plain else value
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -79,16 +86,7 @@ def _same(a: Any, b: Any) -> bool:
 def _same_leaf(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
-    return a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b)
-
-
-def _restore(
-    module: nn.Module, before: Mapping[str, Any], copies: Mapping[str, Any], changed: list[str]
-) -> None:
-    for name in changed:
-        path, _, attribute = name.rpartition(".")
-        owner = module.get_submodule(path)
-        if name not in before:
-            delattr(owner, attribute)
-        else:
-            setattr(owner, attribute, copies[name])
+    if isinstance(a, (bool, int, float, str, bytes, type(None))) or isinstance(b, Tensor):
+        return type(a) is type(b) and bool(a == b)
+    # Objects of other kinds were copied, and need not know how to compare themselves.
+    return type(a) is type(b)

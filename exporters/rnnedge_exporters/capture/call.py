@@ -161,9 +161,13 @@ def name_results(nested: Any, call: Call) -> tuple[dict[str, Any], dict[str, Any
             state.names, pytree.tree_leaves(pick(nested, state.result)), strict=True
         )
     }
-    taken = {*call.inputs, *states}
-    named = zip(_data_names([path for path, _ in data]), data, strict=True)
-    return {f"{n}_out" if n in taken else n: leaf for n, (_, leaf) in named}, states
+    named: dict[str, Any] = {}
+    for name, (_, leaf) in zip(_data_names([path for path, _ in data]), data, strict=True):
+        free = name
+        while free in call.inputs or free in states or free in named:
+            free += "_out"
+        named[free] = leaf
+    return named, states
 
 
 def _data_names(paths: Sequence[tuple[Any, ...]]) -> list[str]:

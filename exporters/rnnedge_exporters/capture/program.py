@@ -14,7 +14,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
-from rnnedge_exporters.capture.attributes import refuse_hidden_state
+from rnnedge_exporters.capture.attributes import copied, refuse_hidden_state
 from rnnedge_exporters.capture.call import (
     EXAMPLE_SIZES,
     OTHER_SIZES,
@@ -72,9 +72,11 @@ def capture(module: nn.Module, call: Call) -> Program:
             state in the module, or uses a recurrent form that is not supported.
     """
     refuse_hidden_state(module, randomised(call.arguments(EXAMPLE_SIZES)))
+    module = copied(module)
     with inference(module):
         exported = _export(module, call)
         _refuse_mutation(exported)
+        _refuse_randomness(exported)
         program = _named(exported, call)
         _check_other_sizes(module, program)
     return program
@@ -95,9 +97,15 @@ def _export(module: nn.Module, call: Call) -> ExportedProgram:
         with warnings.catch_warnings(), KeepRecurrent():
             # nn.RNN lists its own weights anew while traced; other assignments were ruled out.
             warnings.filterwarnings("ignore", message="The tensor attributes? ")
-            return torch.export.export(
+            # A library of torch's own still asks for a class that it has renamed.
+            warnings.filterwarnings("ignore", message=".*LeafSpec")
+            exported = torch.export.export(
                 module, (), kwargs=arguments, dynamic_shapes=shapes, strict=False
             )
+            # Decomposes nothing, but writes in place become values: what is written into a view
+            # of a tensor would else not be seen where that tensor is read.
+            functional: ExportedProgram = exported.run_decompositions({})
+            return functional
     except CaptureError:
         raise
     except Exception as error:
@@ -112,6 +120,19 @@ def _export(module: nn.Module, call: Call) -> ExportedProgram:
 def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:3])[:500]}"
+
+
+def _refuse_randomness(exported: ExportedProgram) -> None:
+    for node in exported.graph.nodes:
+        tags = getattr(node.target, "tags", ())
+        scopes = node.meta.get("nn_module_stack") or {"": ("", "")}
+        is_idle_dropout = "dropout" in str(node.target) and node.args[-1] is False
+        if torch.Tag.nondeterministic_seeded in tags and not is_idle_dropout:
+            raise CaptureError(
+                f"forward draws random numbers ({node.target})",
+                where=next(reversed(scopes.values()))[0] or "forward",
+                fix="pass training=self.training to dropout; take noise as an argument of forward",
+            )
 
 
 def _refuse_mutation(exported: ExportedProgram) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from rnnedge_exporters.capture.attributes import copied
 from rnnedge_exporters.capture.call import (
     EXAMPLE_SIZES,
     OTHER_SIZES,
@@ -58,7 +59,7 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     """Decides how forward is called, by the rules above.
 
     Args:
-        module: its forward is called a few times, in evaluation mode.
+        module: a copy of it is called a few times, in evaluation mode.
         inputs: the data arguments.
         hints: what the user says of states, as in rule 6.
 
@@ -66,6 +67,7 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
         SpecError: an input is no argument of forward, or an argument is neither input nor state.
         CaptureError: forward raises.
     """
+    module = copied(module)
     parameters = parameters_of(module)
     for name in inputs:
         if parameters and name not in parameters:

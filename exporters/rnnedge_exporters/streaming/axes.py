@@ -8,7 +8,8 @@ Rules:
     1. An axis whose size is the symbol itself is that axis, unfolded.
     2. A view keeps the order of elements: what precedes the symbol in row-major order before the
        view precedes it after.
-    3. Any other operator leaves a folded axis folded as it found it.
+    3. Any other operator leaves the axis as it found it, folded or not; one that makes it longer or
+       shorter is refused.
 """
 
 from __future__ import annotations
@@ -87,14 +88,15 @@ def find_place(node: Node, symbol: sympy.Symbol, known: dict[Node, Place | None]
     factor = sympy.simplify(shape[axis] / symbol)
     if symbol in factor.free_symbols:
         raise OddAxisError(f"its axis {axis} is {shape[axis]}, not a multiple of {symbol}")
-    if factor == 1:
-        return Place(axis)
-    outer = _outer(node, axis, symbol, known)
-    return Place(axis, outer, sympy.simplify(factor / outer))
+    outer = _outer(node, axis, factor, known)
+    inner = sympy.simplify(factor / outer)
+    if sympy.denom(inner) != 1 or sympy.denom(outer) != 1:
+        raise OddAxisError(f"its axis {axis} has the elements of {symbol} in another order")
+    return Place(axis, outer, inner)
 
 
 def _outer(
-    node: Node, axis: int, symbol: sympy.Symbol, known: dict[Node, Place | None]
+    node: Node, axis: int, factor: sympy.Expr, known: dict[Node, Place | None]
 ) -> sympy.Expr:
     # A part of a tuple has the places of what the tuple was made from.
     made_by = node.args[0] if node.target is operator.getitem else node
@@ -105,6 +107,8 @@ def _outer(
         # A constant of that size: every order is the same to it.
         return sympy.S.One
     if operator_name(node) not in VIEWS:
+        if sympy.simplify(place.outer * place.inner - factor) != 0:
+            raise OddAxisError(f"its axis {axis} holds more, or less, than that of its argument")
         return place.outer
     before = sympy.prod(shape_of(source)[: place.axis]) * place.outer
     return sympy.simplify(before / sympy.prod(shape_of(node)[:axis]))

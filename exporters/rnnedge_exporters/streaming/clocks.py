@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 import sympy
-from torch import SymInt, Tensor
+from torch import SymBool, SymFloat, SymInt, Tensor
 from torch.fx import Graph, Node
 
 from rnnedge_exporters.capture.operators import LSTM, RECURRENT
+from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import (
     CREATION,
     OddAxisError,
@@ -64,6 +65,7 @@ class Clock:
 
 
 FIXED = Clock(Flow.FIXED)
+_SYMBOLIC = (SymInt, SymFloat, SymBool)
 
 
 def find_clocks(graph: Graph, time: sympy.Symbol, starts: set[Node]) -> dict[Node, Clock]:
@@ -131,20 +133,13 @@ def _clock(
     if operator_name(node) in CREATION:
         sources = []  # x.new_zeros takes nothing of x but its type
     flows = {clocks[source].flow for source in sources}
-    _refuse_length_as_value(node, time)
+    _refuse_length_as_value(node, place, time)
     if is_over_time(node, clocks):
         return _recurrence(node, clocks)
-    if Flow.FRAMES in flows and Flow.LATEST in flows:
-        raise refuse(
-            node,
-            "what is known after the last frame only is used for all frames (an attention over "
-            "time, a decoder that starts from the encoder's end)",
-            SEQUENCE_MODE,
-        )
     if Flow.START in flows:
         return _start(node, flows)
     if Flow.LATEST in flows:
-        return Clock(Flow.LATEST)
+        return _latest(node, place, flows)
     if not sources:
         check_frames(node, {}, place)
         return Clock(Flow.FRAMES, place) if place else FIXED
@@ -153,6 +148,18 @@ def _clock(
     known = {source: p for source in sources if (p := clocks[source].place) is not None}
     check_frames(node, known, place)
     return Clock(Flow.FRAMES, place)
+
+
+def _latest(node: Node, place: Place | None, flows: set[Flow]) -> Clock:
+    """Rule 2."""
+    if Flow.FRAMES in flows or place is not None:
+        raise refuse(
+            node,
+            "what is known after the last frame only is used for all frames (an attention over "
+            "time, a decoder that starts from the encoder's end)",
+            SEQUENCE_MODE,
+        )
+    return Clock(Flow.LATEST)
 
 
 def _getitem(node: Node, place: Place | None, clocks: Mapping[Node, Clock]) -> Clock:
@@ -167,7 +174,21 @@ def _start(node: Node, flows: set[Flow]) -> Clock:
     """Rule 3."""
     if flows == {Flow.START} and operator_name(node) in STATE_VIEWS:
         return Clock(Flow.START)
-    raise refuse(
+    raise _refuse_start(node)
+
+
+def refuse_start_as_output(node: Node, clocks: Mapping[Node, Clock]) -> None:
+    """Rule 3, for an output.
+
+    Raises:
+        StreamingError: `node` is a state that forward took.
+    """
+    if clocks[node].flow is Flow.START:
+        raise _refuse_start(node)
+
+
+def _refuse_start(node: Node) -> StreamingError:
+    return refuse(
         node,
         "a state that forward takes is used for something else than starting a recurrent layer, "
         "so its meaning depends on where chunks begin",
@@ -199,13 +220,19 @@ def _recurrence(node: Node, clocks: Mapping[Node, Clock]) -> Clock:
     return Clock(Flow.FRAMES)
 
 
-def _refuse_length_as_value(node: Node, time: sympy.Symbol) -> None:
-    """Rule 5."""
-    if operator_name(node) in SHAPES_ONLY:
+def _fills(node: Node) -> bool:
+    """Whether a computed number is the value of all elements, not a size."""
+    fill = node.args[1] if len(node.args) > 1 else node.kwargs.get("fill_value")
+    return "full" in operator_name(node) and isinstance(fill, Node)
+
+
+def _refuse_length_as_value(node: Node, place: Place | None, time: sympy.Symbol) -> None:
+    """Rule 5: in an operator that takes sizes, they are sizes of a result that has frames."""
+    if operator_name(node) in SHAPES_ONLY and place is not None and not _fills(node):
         return
     for source in node.all_input_nodes:
         value = source.meta.get("val")
-        if isinstance(value, SymInt) and time in value.node.expr.free_symbols:
+        if isinstance(value, _SYMBOLIC) and time in value.node.expr.free_symbols:
             raise refuse(
                 node,
                 "it computes with the number of frames, which a chunk does not know",

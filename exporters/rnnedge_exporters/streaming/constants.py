@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +13,21 @@ from torch.fx.node import map_arg
 from rnnedge_exporters.streaming.axes import CREATION, operator_name
 
 
-def evaluate(graph_module: GraphModule, node: Node) -> Tensor:
+def evaluate(
+    graph_module: GraphModule,
+    node: Node,
+    given: Mapping[Node, Tensor] | None = None,
+    stands_for: Callable[[Node], Node | None] = lambda _: None,
+) -> Tensor:
     """The value of `node` for a batch of one; its ancestors may use only sizes of the inputs.
 
     Args:
         graph_module: holds the parameters.
         node: gives one tensor.
+        given: values to take as they are.
+        stands_for: another node whose value a node takes, if there is one.
     """
-    known: dict[Node, Any] = {}
+    known: dict[Node, Any] = dict(given or {})
 
     def value(of: Node) -> Any:
         if of not in known:
@@ -27,6 +35,9 @@ def evaluate(graph_module: GraphModule, node: Node) -> Tensor:
         return known[of]
 
     def _compute(of: Node) -> Any:
+        other = stands_for(of)
+        if other is not None:
+            return value(other)
         if of.op == "get_attr":
             module, _, name = str(of.target).rpartition(".")
             return getattr(graph_module.get_submodule(module), name)

@@ -1,38 +1,55 @@
 """Pass: states that forward takes and returns become states of the stream.
 
 Rules:
-    1. What follows such a state has to be the final state of a recurrent layer over time, or the
-       state itself, changed by views only. Then chunks in a row compute what one call computes.
-    2. It starts from zeros, as forward does when it is called without one.
+    1. What follows such a state has to be made of final states of recurrent layers over time, or of
+       the state itself, by views only.
+    2. Each element has to come back to its place: if every layer handed its initial state on as it
+       is, the state would be what it was. Then chunks in a row compute what one call computes.
+    3. It starts from zeros, as forward does when it is called without one.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
+from typing import cast
 
 import torch
-from torch.fx import Node
+from torch import Tensor
+from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.capture.program import Tied
+from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import Place, operator_name
 from rnnedge_exporters.streaming.clocks import STATE_VIEWS, Clock, is_over_time
+from rnnedge_exporters.streaming.constants import evaluate
 from rnnedge_exporters.streaming.program import StreamState
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
 
 def tie_forward_states(
-    tied: tuple[Tied, ...], clocks: Mapping[Node, Clock], batch: Mapping[Node, Place | None]
+    graph_module: GraphModule,
+    tied: tuple[Tied, ...],
+    clocks: Mapping[Node, Clock],
+    batch: Mapping[Node, Place | None],
 ) -> list[StreamState]:
     """Checks the states of forward and returns them as states of the stream.
+
+    Args:
+        graph_module: a captured program.
+        tied: the states that forward takes and returns.
+        clocks: of its nodes.
+        batch: where the batch lies in its nodes.
 
     Raises:
         StreamingError: what is returned is not a state's next value.
     """
     states = []
     for state in tied:
-        _check_end(state, state.end, clocks)
         shape = [1 if isinstance(dim, str) else dim for dim in state.spec.shape]
+        _check_end(state, state.end, clocks)
+        _check_places(graph_module, tied, state, clocks)
         states.append(
             StreamState(
                 name=state.name,
@@ -58,11 +75,39 @@ def _check_end(state: Tied, node: Node, clocks: Mapping[Node, Clock]) -> None:
         _check_end(state, source, clocks)
         return
     if operator_name(node) not in STATE_VIEWS:
-        raise refuse(
-            node,
-            f"what forward returns for the state {state.name!r} is not a layer's final state as "
-            "it is, so chunks in a row would differ from one call",
-            f"return the recurrent layer's state unchanged; or {SEQUENCE_MODE}",
-        )
+        raise _refuse_end(state, node)
     for source in node.all_input_nodes:
         _check_end(state, source, clocks)
+
+
+def _check_places(
+    graph_module: GraphModule, tied: tuple[Tied, ...], state: Tied, clocks: Mapping[Node, Clock]
+) -> None:
+    """Rule 2, tried with a number of its own for each element of every state."""
+    labels: dict[Node, Tensor] = {}
+    first = 0
+    for other in tied:
+        shape = [1 if isinstance(dim, str) else dim for dim in other.spec.shape]
+        count = math.prod(shape)
+        labels[other.start] = torch.arange(first, first + count).reshape(shape)
+        first += count
+
+    def initial_of(node: Node) -> Node | None:
+        layer, index = node.args if node.target is operator.getitem else (None, 0)
+        is_final = isinstance(layer, Node) and is_over_time(layer, clocks) and index != 0
+        # Initial and final states stand in the same places: (x, h, c) -> (y, h, c).
+        return cast("Node", layer.args[index]) if is_final else None  # type: ignore[union-attr, index]
+
+    returned = evaluate(graph_module, state.end, labels, initial_of)
+    if not torch.equal(returned, labels[state.start].to(returned.dtype)):
+        raise _refuse_end(state, state.end)
+
+
+def _refuse_end(state: Tied, node: Node) -> StreamingError:
+    return refuse(
+        node,
+        f"what forward returns for the state {state.name!r} is not the final state, as it is, of "
+        "the layers that start from it, so chunks in a row would differ from one call",
+        "return the recurrent layers' states unchanged and in their order (--state says which "
+        f"result follows which argument); or {SEQUENCE_MODE}",
+    )

@@ -6,7 +6,8 @@ Rules:
     3. Normalisation over trailing axes, or with stored statistics: time is not among them.
     4. Products of matrices: time is not summed over.
     5. Embedding and one-hot: each index on its own.
-    6. Views and permutations: always, as long as the result has its frames on one axis.
+    6. Views and permutations: as long as the result has its frames on one axis, in their order.
+       `squeeze` has to name its axis: without one, what it does depends on sizes.
     7. Convolutions and pooling: over other axes than time, or one frame wide.
     8. Creation and repetition: one value for all frames; positions counted along time are refused.
     9. Anything else: refused, by name.
@@ -32,7 +33,7 @@ _ELEMENTWISE = frozenset(
     {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "contiguous", "clone"}
     | {"detach", "detach_", "alias", "lift_fresh_copy", "hardswish", "log_sigmoid", "where"}
     # The slopes of prelu lie along axis 1; as many as frames would be known to have them.
-    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata"}
+    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata", "copy"}
 )
 _VIEWS = frozenset(
     {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
@@ -163,6 +164,8 @@ def _lookup(node: Node, known: _Known, place: Place | None) -> None:
 
 def _refuse_lost(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 6."""
+    if operator_name(node) == "squeeze" and "dim" not in _arguments(node):
+        raise refuse(node, "squeeze without an axis depends on sizes", "name its axis: squeeze(-1)")
     if place is None:
         raise refuse(node, "the axis of time is lost in it", SEQUENCE_MODE)
 
@@ -217,7 +220,8 @@ def _axis(node: Node, place: Place) -> int:
 
 def _is_whole(arguments: Mapping[str, Any]) -> bool:
     """Whether a slice is ``[:]``."""
-    return "start" in arguments and arguments["start"] in (None, 0) and _is_end(arguments["end"])
+    bounds = [arguments.get(name, -1) for name in ("start", "end", "step")]
+    return bounds[0] in (None, 0) and _is_end(bounds[1]) and bounds[2] == 1
 
 
 def _is_end(end: object) -> bool:
@@ -239,7 +243,7 @@ _ALONG_AXIS = frozenset(
     | {"min", "prod", "var", "std", "logsumexp", "argmax", "argmin", "any", "all", "norm"}
     | {"linalg_vector_norm", "cumsum", "cumprod", "glu", "cat", "concat", "split", "chunk"}
     | {"split_with_sizes", "unbind", "select", "slice", "narrow", "index_select", "flip", "roll"}
-    | {"sort", "topk"}
+    | {"sort", "topk", "select_scatter", "slice_scatter"}
 )
 _CONVOLUTIONS = frozenset(
     {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "convolution"}

@@ -44,15 +44,17 @@ def divide_layers(graph_module: GraphModule, states: Iterable[StreamState]) -> l
 
 def _parts(start: Node) -> list[Node] | None:
     """The layers' parts in order, if the state is divided and nothing else is done with it."""
-    users = list(start.users)
-    if len(users) != 1 or operator_name(users[0]) != "split" or len(users[0].args) > 2:
-        return None
-    (split,) = users
-    values = split.meta["val"]
-    parts: dict[object, Node] = {part.args[1]: part for part in split.users}
-    is_whole = len(split.users) == len(parts) == len(values)
-    is_plain = all(part.target is operator.getitem for part in split.users)
-    return [parts[index] for index in range(len(values))] if is_whole and is_plain else None
+    parts: dict[object, Node] = {}
+    count = 0
+    for split in start.users:
+        if operator_name(split) != "split" or len(split.args) > 2:
+            return None
+        count = len(split.meta["val"])
+        for part in split.users:
+            if part.args[1] in parts:
+                return None
+            parts[part.args[1]] = part
+    return [parts[index] for index in range(count)] if count and len(parts) == count else None
 
 
 def _joined(end: Node) -> list[Node] | None:
@@ -92,6 +94,7 @@ def _layer(
 
 
 def _drop(graph_module: GraphModule, start: Node) -> None:
-    (split,) = start.users
-    for node in [*split.users, split, start]:
+    splits = list(start.users)
+    parts = [part for split in splits for part in split.users]
+    for node in [*parts, *splits, start]:
         graph_module.graph.erase_node(node)

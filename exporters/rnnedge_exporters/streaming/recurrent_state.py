@@ -7,7 +7,7 @@ Rules:
     2. The state's initial value is what the program computed in its place, evaluated now: zeros,
        or a learned start. It may not depend on an input. That it is the same for all rows of the
        batch, `rows.py` has seen to.
-    3. A layer whose initial state is an argument of forward is left to `forward_state.py`.
+    3. An initial state that is an argument of forward is left to `forward_state.py`.
     4. A recurrent layer over another axis is left alone.
 """
 
@@ -51,7 +51,7 @@ def lift_recurrent_state(
         StreamingError: an initial state depends on an input.
     """
     layers = [node for node in graph_module.graph.nodes if is_over_time(node, clocks)]
-    lifted = [n for n in layers if all(clocks[s].flow is Flow.FIXED for s in initial_states(n))]
+    lifted = [n for n in layers if any(clocks[s].flow is Flow.FIXED for s in initial_states(n))]
     names = _layer_names(lifted, taken)
     states = []
     for node in lifted:
@@ -59,6 +59,8 @@ def lift_recurrent_state(
         # state, [directions, batch, hidden], shares its batch axis.
         rows = batch[node.all_input_nodes[0]]
         for index, (role, initial) in enumerate(zip("hc", initial_states(node), strict=False)):
+            if clocks[initial].flow is not Flow.FIXED:
+                continue
             value = _initial_value(graph_module, node, initial)
             name = names[node].format(role=role)
             start = _new_placeholder(graph_module, name, initial)
@@ -79,7 +81,7 @@ def lift_recurrent_state(
 def _layer_names(layers: list[Node], taken: set[str]) -> dict[Node, str]:
     """A pattern such as ``encoder.gru.{role}_l0`` for each layer.
 
-    A module that is called twice gives layers of its own to each call: ``gru.h``, ``gru.h_2``.
+    A module that is called twice gives layers of its own to each call: ``gru.h_l0``, ``gru.h_l1``.
     """
     owners = [module_path(node) or module_class(node).lower() for node in layers]
     depth = Counter(owners)

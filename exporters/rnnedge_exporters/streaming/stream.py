@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.clocks import find_clocks
+from rnnedge_exporters.streaming.clocks import find_clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
 from rnnedge_exporters.streaming.layer_states import divide_layers
 from rnnedge_exporters.streaming.program import (
@@ -28,11 +28,15 @@ def to_stream(program: Program) -> StreamProgram:
         StreamingError: the program is not a stream; the message says why and where.
     """
     graph_module = program.graph_module
+    # What nothing reads is no part of the stream, and needs no state.
+    graph_module.graph.eliminate_dead_code()
     clocks = find_clocks(
         graph_module.graph, time_symbol(program), {state.start for state in program.states}
     )
     rows = find_rows(graph_module.graph, find_symbol(program, BATCH))
-    forward = tie_forward_states(program.states, clocks, rows)
+    for node in program.outputs.values():
+        refuse_start_as_output(node, clocks)
+    forward = tie_forward_states(graph_module, program.states, clocks, rows)
     taken = {*program.inputs, *program.outputs, *(state.name for state in program.states)}
     lifted = lift_recurrent_state(graph_module, clocks, rows, taken)
     states = [*divide_layers(graph_module, forward), *lifted]
