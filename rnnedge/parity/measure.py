@@ -37,83 +37,117 @@ class Reference:
     exact: Array
     single: Array
 
+    def take(self, indices: Sequence[int], axis: int) -> Reference:
+        """The same part of both."""
+        return Reference(self.exact.take(indices, axis), self.single.take(indices, axis))
+
 
 @dataclass
 class Ledger:
-    """Collects the errors of one tensor over many runs.
+    """Collects the errors of one tensor over many runs, channel by channel.
 
-    The yardstick is PyTorch's largest error over all runs together: the largest of the few values
-    of one short run is too much a matter of luck to be four times of.
+    A channel is an index along the axes that are neither batch nor time, so that a small one is
+    not hidden by a large one beside it. The yardstick of a channel is PyTorch's largest error in it
+    over all runs together: the largest of the few values of one short run is too much a matter of
+    luck to be four times of.
+
+    Attributes:
+        name: of the output or state.
+        axes: its shape; batch and time by name.
+        runs: how many comparisons it took part in.
     """
 
     name: str
     axes: Sequence[Dim]
-    _own: float = 0.0
-    _largest: float = 0.0
-    _by_check: dict[str, float] = field(default_factory=dict)
+    runs: int = 0
+    _own: Array = field(default_factory=lambda: np.zeros(()))
+    _largest: Array = field(default_factory=lambda: np.zeros(()))
+    _by_check: dict[str, Array] = field(default_factory=dict)
+    _failures: dict[str, str] = field(default_factory=dict)
     _worst: dict[str, Any] = field(default_factory=dict)
+    _max_abs: float = -1.0
 
     def add(self, got: Array, reference: Reference, check: str, batch: int) -> None:
         """Notes how far `got` is from the reference.
 
-        A shape that differs, or a value that is not finite, is an infinite error.
+        A shape that differs is a failure. So is a reference that is not finite: nothing can be
+        compared with it.
         """
+        self.runs += 1
         exact = reference.exact
         if got.shape != exact.shape:
-            shapes = {"shape": list(got.shape), "expected_shape": list(exact.shape)}
-            self._note(np.inf, check, shapes)
+            self._failures[check] = f"shape {list(got.shape)}, expected {list(exact.shape)}"
             return
         if got.size == 0:
             return
-        if exact.dtype.kind == "f":
-            scale = np.float32(np.abs(exact).max())
-            self._largest = max(self._largest, float(scale))
-            self._own = max(self._own, float(np.abs(reference.single - exact).max()))
+        if not (np.isfinite(exact).all() and np.isfinite(reference.single).all()):
+            self._failures[check] = "PyTorch itself gives NaN or infinity for this input"
+            return
         error = np.abs(got.astype(np.float64) - exact.astype(np.float64))
         error[~np.isfinite(error)] = np.inf
-        place = np.unravel_index(int(error.argmax()), error.shape)
-        indices = {self._axis(axis): int(index) for axis, index in enumerate(place)}
-        self._note(float(error[place]), check, {"batch_size": batch, **indices})
+        if exact.dtype.kind == "f":
+            self._own = np.maximum(self._own, self._by_channel(np.abs(reference.single - exact)))
+            self._largest = np.maximum(self._largest, self._by_channel(np.abs(exact)))
+        before = self._by_check.get(check, np.zeros(()))
+        self._by_check[check] = np.maximum(before, self._by_channel(error))
+        self._note_worst(error, check, batch)
 
-    def error(self, check: str) -> float:
-        """The largest absolute error of one check."""
-        return self._by_check.get(check, 0.0)
+    def error(self, check: str) -> tuple[float, float, float]:
+        """Of the channel that comes closest to its limit: the error, PyTorch's own, the limit."""
+        errors = self._by_check.get(check, np.zeros(()))
+        allowed, own = np.broadcast_arrays(self._allowed(), self._own)
+        errors = np.broadcast_to(errors, allowed.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            used = np.where(errors > 0, errors / allowed, 0.0)
+        place = np.unravel_index(int(used.argmax()), used.shape)
+        return float(errors[place]), float(own[place]), float(allowed[place])
 
-    @property
-    def own(self) -> float:
-        """PyTorch's largest absolute error over all runs."""
-        return self._own
-
-    @property
-    def allowed(self) -> float:
-        """The largest absolute error that passes."""
-        return ALLOWED_RATIO * max(self._own, FLOOR_ULP * self._ulp())
+    def failure(self, check: str) -> str | None:
+        """What made a comparison impossible, if anything did."""
+        return self._failures.get(check)
 
     def result(self) -> TensorError:
         """What was found over all checks."""
-        largest = max(self._by_check.values(), default=0.0)
+        largest = float(self._largest.max())
+        ulp = float(np.spacing(np.float32(largest))) if largest else 0.0
+        max_abs = max(self._max_abs, 0.0)
         return TensorError(
             name=self.name,
-            max_abs=largest,
-            torch_max_abs=self._own,
-            allowed_abs=self.allowed,
-            max_ulp=largest / self._ulp() if self._ulp() else 0.0,
+            max_abs=max_abs,
+            torch_max_abs=float(self._own.max()),
+            allowed_abs=float(self._allowed().max()),
+            max_ulp=max_abs / ulp if ulp else 0.0,
             worst=self._worst,
         )
 
-    def _note(self, error: float, check: str, place: dict[str, Any]) -> None:
-        if error > max(self._by_check.values(), default=-1.0):
-            self._worst = {"check": check, **place}
-        self._by_check[check] = max(error, self._by_check.get(check, 0.0))
+    def _allowed(self) -> Array:
+        """The largest error that passes, by channel; zero for integers.
 
-    def _ulp(self) -> float:
-        """Of the tensor's largest value, in float32; zero for integers.
-
-        Not of each value: next to zero, where values cancel, that unit says nothing of the
-        arithmetic.
+        A channel inherits the errors of the values that it is made from, and in a recurrent
+        network these go up to one. So its scale counts as one at least, if its neighbours' is, and
+        PyTorch's own error in them counts in proportion.
         """
-        return float(np.spacing(np.float32(self._largest))) if self._largest else 0.0
+        largest = float(self._largest.max())
+        if not largest:
+            return np.zeros_like(self._own)
+        scale = np.maximum(self._largest, min(largest, 1.0))
+        shared = float(self._own.max()) * scale / largest
+        floor = FLOOR_ULP * np.spacing(scale.astype(np.float32))
+        return np.asarray(ALLOWED_RATIO * np.maximum(np.maximum(self._own, shared), floor))
+
+    def _by_channel(self, values: Array) -> Array:
+        """The largest value over batch and time, for each index along the other axes."""
+        folded = tuple(axis for axis, dim in enumerate(self.axes) if isinstance(dim, str))
+        return np.asarray(values.max(axis=folded))
+
+    def _note_worst(self, error: Array, check: str, batch: int) -> None:
+        place = np.unravel_index(int(error.argmax()), error.shape)
+        if error[place] <= self._max_abs:
+            return
+        self._max_abs = float(error[place])
+        indices = {self._axis(axis): int(index) for axis, index in enumerate(place)}
+        self._worst = {"check": check, "batch_size": batch, **indices}
 
     def _axis(self, index: int) -> str:
-        dim = self.axes[index] if index < len(self.axes) else index
+        dim = self.axes[index]
         return dim if isinstance(dim, str) else f"axis {index}"

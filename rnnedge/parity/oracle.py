@@ -7,8 +7,8 @@ of `torch.nn.RNN`, `GRU` and `LSTM` are given and read where those modules are c
 from __future__ import annotations
 
 import contextlib
-import copy
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from rnnedge.parity.measure import Array, Reference
-from rnnedge_exporters.capture.call import Call, inference, name_results, run
+from rnnedge_exporters.capture import copied
+from rnnedge_exporters.capture.call import EXAMPLE_SIZES, Call, inference, name_results, run
 from rnnedge_runtime.contract import State
 
 _LAYER_STATE = re.compile(r"(?P<module>.+)\.(?P<role>[hc])(?:_l(?P<layer>\d+))?")
@@ -67,7 +68,33 @@ class Oracle:
             for name in state.names
         }
         forward = {layer for layers in self._layers.values() for layer in layers}
+        self._drop_uncountable(call)
         self.unseen = [s.name for s in states if s.name not in forward | self._owners.keys()]
+
+    def _drop_uncountable(self, call: Call) -> None:
+        """Leaves states unseen whose module runs over time in some calls, and not in others.
+
+        Which call is which is not to be seen from outside; they are judged by their effect.
+        """
+        module = self._modules[torch.float32]
+        calls: Counter[str] = Counter()
+        paths = {owner.module for owner in self._owners.values()}
+        handles = [
+            module.get_submodule(path).register_forward_hook(
+                lambda layer, args, result, path=path: calls.update({path: layer.num_layers})
+            )
+            for path in paths
+        ]
+        with inference(module):
+            run(module, call.arguments(EXAMPLE_SIZES))
+        for handle in handles:
+            handle.remove()
+        known = Counter(owner.module for owner in self._owners.values() if owner.role == 0)
+        self._owners = {
+            name: owner
+            for name, owner in self._owners.items()
+            if known[owner.module] == calls[owner.module]
+        }
 
     def run_from_start(self, inputs: Mapping[str, Array], start: Mapping[str, Array]) -> Truth:
         """Runs one whole sequence from the module's own start.
@@ -186,6 +213,20 @@ def index_bounds(module: nn.Module, arguments: Mapping[str, Any]) -> int:
     return min(recorder.bounds, default=2)
 
 
+class _Double(TorchFunctionMode):
+    """Where forward asks for float32 by name, it gets float64: the judge computes in that alone."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.float:
+            return args[0].double()
+        args, kwargs = pytree.tree_map(_doubled, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _doubled(argument: Any) -> Any:
+    return torch.float64 if argument is torch.float32 else argument
+
+
 class _Bounds(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +258,7 @@ def _find_owner(module: nn.Module, state: str) -> _Owner | None:
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    return copy.deepcopy(module).to(dtype).eval()
+    return copied(module).to(dtype).eval()
 
 
 def _tensor(array: Array, dtype: torch.dtype) -> Tensor:
@@ -240,7 +281,8 @@ def _arithmetic(dtype: torch.dtype) -> Iterator[None]:
     torch.set_default_dtype(dtype)
     torch.set_num_threads(1)
     try:
-        yield
+        with _Double() if dtype is torch.float64 else contextlib.nullcontext():
+            yield
     finally:
         torch.set_default_dtype(before)
         torch.set_num_threads(threads)

@@ -28,7 +28,7 @@ class Signals:
         return {state.name: self._state(state, batch) for state in self._contract.states}
 
     def chunks(self, frames: int) -> list[int]:
-        """Lengths that add up to `frames`; some are zero, some are one."""
+        """Lengths that add up to `frames`; some may be zero."""
         cuts = np.sort(self._random.integers(0, frames + 1, size=max(2, frames // 4)))
         return [int(n) for n in np.diff(np.concatenate([[0], cuts, [frames]]))]
 

@@ -14,6 +14,7 @@ from rnnedge.parity.oracle import Oracle, index_bounds
 from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
 from rnnedge.parity.trials import SequenceTrials, StreamTrials
+from rnnedge_exporters.capture import copied
 from rnnedge_exporters.capture.call import EXAMPLE_SIZES
 from rnnedge_exporters.capture.states import bind
 from rnnedge_exporters.errors import SourceError
@@ -50,7 +51,7 @@ def verify(
     inputs = _inputs(model.contract)
     call = bind(module, parse_inputs(inputs), states or model.contract.source.get("states", ()))
     oracle = Oracle(module, call, model.contract.states)
-    bound = index_bounds(module, call.arguments(EXAMPLE_SIZES))
+    bound = index_bounds(copied(module), call.arguments(EXAMPLE_SIZES))
     signals = Signals(model.contract, seed=seed, index_bound=bound)
     kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
     trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})

@@ -63,8 +63,9 @@ def test_a_right_file_passes_every_check():
         "state rnn.c_l0 matters",
         "state rnn.h_l1 matters",
         "state rnn.c_l1 matters",
-        "states seen",
+        "one row reset",
         "long run",
+        "all compared",
     ]
 
 
@@ -211,3 +212,72 @@ def test_a_module_without_a_batch_is_judged_too(kind):
     with torch.no_grad():
         module.rnn.bias_hh_l1[-1] += 1e-3
     assert not rnnedge.verify(data, module).passed
+
+
+def test_a_small_channel_is_not_hidden_by_a_large_one():
+    class Loud(Net):
+        def forward(self, x):
+            return torch.cat([super().forward(x), 1e7 * x], -1)
+
+    data = convert(Loud(), INPUTS).to_bytes()
+    assert rnnedge.verify(data, Loud()).passed
+    other = Loud()
+    with torch.no_grad():
+        other.out.bias[1] += 1e-4
+    assert not rnnedge.verify(data, other).passed
+
+
+def test_what_pytorch_cannot_compute_is_no_yardstick():
+    class Overflows(Net):
+        def forward(self, x):
+            return torch.cat([super().forward(x), torch.exp(40 * x)], -1)
+
+    report = verified(converted(Overflows()), Overflows())
+    assert not report.passed
+    assert "PyTorch itself gives NaN or infinity" in str(report)
+
+
+def test_rows_that_are_folded_wrongly_fail_when_one_is_reset():
+    class Folded(Net):
+        """Frequency first: a state of 2 * batch rows is [2, batch] flattened."""
+
+        def forward(self, x):
+            rows = torch.stack([x, -x]).reshape(-1, x.shape[1], 3)
+            return self.out(self.rnn(rows)[0]).reshape(2, x.shape[0], x.shape[1], 2).sum(0)
+
+    model = converted(Folded())
+    assert verified(model, Folded()).passed
+    for prop in model.metadata_props:
+        assert '"batch_outer": 2' in prop.value
+        prop.value = prop.value.replace('"batch_outer": 2', '"batch_outer": 1')
+    failed = [c.name for c in verified(model, Folded()).checks if not c.passed]
+    assert failed == ["one row reset"]
+
+
+def test_a_forward_that_asks_for_float32_by_name_is_judged_in_float64_all_the_same():
+    class Named(Net):
+        def forward(self, x):
+            h = torch.zeros(2, x.shape[0], 6, dtype=torch.float32)
+            y, _ = self.rnn(x.float(), (h, h.to(torch.float32)))
+            return self.out(y)
+
+    report = verified(converted(Named()), Named())
+    assert report.passed
+    assert max(tensor.torch_max_abs for tensor in report.tensors) > 0
+
+
+def test_a_module_that_runs_over_two_axes_is_judged_by_its_outputs():
+    class TwoAxes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.gru = nn.GRU(3, 3, batch_first=True)
+
+        def forward(self, x):
+            over_channels = self.gru(x.reshape(-1, 4, 3))[0].reshape(x.shape)
+            return self.gru(over_channels.mean(2))[0]
+
+    data = convert(TwoAxes(), {"x": "float32[batch, time, 4, 3]"}).to_bytes()
+    report = rnnedge.verify(data, TwoAxes())
+    assert report.passed
+    assert "by their effect on outputs only: gru.h" in str(report)
