@@ -33,7 +33,7 @@ _ELEMENTWISE = frozenset(
     {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "contiguous", "clone"}
     | {"detach", "detach_", "alias", "lift_fresh_copy", "hardswish", "log_sigmoid", "where"}
     # The slopes of prelu lie along axis 1; as many as frames would be known to have them.
-    | {"type_as", "rrelu", "_assert_tensor_metadata", "copy"}
+    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata", "copy"}
 )
 _VIEWS = frozenset(
     {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
