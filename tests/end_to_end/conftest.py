@@ -12,6 +12,7 @@ import pytest
 from rnnedge.cli import main
 
 SOURCE = '''
+import torch
 from torch import nn
 
 
@@ -42,6 +43,13 @@ class Swapped(nn.Module):
         y, a = self.first(x, a)
         y, b = self.second(y, b)
         return y, b, a
+
+
+class Overflowing(Denoiser):
+    """Its second result is beyond float32 for ordinary input."""
+
+    def forward(self, x):
+        return super().forward(x), torch.exp(40 * x)
 
 
 def broken(width: int = 3):

@@ -100,15 +100,23 @@ SWAPPED = ("export", "net.py:Swapped", "--input", INPUT)
 
 @pytest.mark.slow
 def test_a_failed_proof_writes_no_file_unless_asked_to(spawn):
-    # States pair off with results in order, which is wrong here: only the proof can tell.
-    failed = spawn(*SWAPPED, "-o", "net.onnx", "--json", code=1)
+    words = ("export", "net.py:Overflowing", "--input", INPUT, "-o", "net.onnx")
+    failed = spawn(*words, "--json", code=1)
     assert failed["path"] is None
     assert failed["parity"]["passed"] is False
     assert [path.name for path in Path().glob("*net.onnx*")] == []
-    kept = spawn(*SWAPPED, "-o", "net.onnx", "--keep-failed", code=1)
+    kept = spawn(*words, "--keep-failed", code=1)
     assert "kept although the proof FAILED" in kept.stdout
     assert spawn("inspect", "net.onnx", "--json")["contract"]["parity"]["passed"] is False
-    spawn(*SWAPPED, "-o", "net.onnx", code=2)  # the file is there now
+    spawn(*words, code=2)  # the file is there now
+
+
+def test_states_that_come_back_in_another_order_are_refused_with_the_way_out(spawn):
+    # States pair off with results in order, which is wrong here.
+    refused = spawn(*SWAPPED, "-o", "net.onnx", code=2)
+    assert "not the final state, as it is, of the layers that start from it" in refused.stderr
+    assert "--state says which result follows which argument" in refused.stderr
+    assert not Path("net.onnx").exists()
 
 
 @pytest.mark.slow
