@@ -9,7 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from rnnedge.parity import ParityReport, verify
+from rnnedge import parity
+from rnnedge.parity import ParityReport
 from rnnedge_exporters import convert
 from rnnedge_exporters.convert import DEFAULT_OPSET
 from rnnedge_runtime import Contract, RnnEdgeError, Signal
@@ -88,16 +89,13 @@ def export(
         signal=signal,
         checkpoint_sha256=checkpoint_sha256,
     )
-    report = _verify(converted.to_bytes(), module, states=states) if verify else None
+    report = parity.verify(converted.to_bytes(), module, states=states) if verify else None
     evidence = None if report is None else report.to_dict()
     contract = replace(converted.contract, parity=evidence)
     if report is not None and not report.passed and not keep_failed:
         return ExportResult(None, contract, report)
     _write(path, converted.to_bytes(evidence))
     return ExportResult(path, contract, report)
-
-
-_verify = verify
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from rnnedge_runtime.errors import RnnEdgeError
 
 
+def first_lines(error: BaseException, count: int = 1) -> str:
+    """The beginning of another library's message, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:count])[:500] or "no message"
+
+
 class SourceError(RnnEdgeError):
     """The module or its weights could not be had."""
 

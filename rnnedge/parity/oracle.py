@@ -50,6 +50,8 @@ class Oracle:
     Attributes:
         unseen: states of the stream that have no counterpart to give or read; they are judged by
             their effect on outputs only.
+        index_bound: how large an integer input may be: what the smallest table or one-hot of
+            forward takes.
     """
 
     def __init__(self, module: nn.Module, call: Call, states: Sequence[State]) -> None:
@@ -68,15 +70,16 @@ class Oracle:
             for name in state.names
         }
         forward = {layer for layers in self._layers.values() for layer in layers}
-        self._drop_uncountable(call)
+        self._probe(call)
         self.unseen = [s.name for s in states if s.name not in forward | self._owners.keys()]
 
-    def _drop_uncountable(self, call: Call) -> None:
-        """Leaves states unseen whose module runs over time in some calls, and not in others.
+    def _probe(self, call: Call) -> None:
+        """Runs forward once, to see what it indexes and how often it calls its recurrent modules.
 
-        Which call is which is not to be seen from outside; they are judged by their effect.
+        A module that runs over time in some calls, and not in others, leaves its states unseen:
+        which call is which is not to be seen from outside.
         """
-        module = self._modules[torch.float32]
+        module, bounds = self._modules[torch.float32], _Bounds()
         calls: Counter[str] = Counter()
         paths = {owner.module for owner in self._owners.values()}
         handles = [
@@ -85,7 +88,7 @@ class Oracle:
             )
             for path in paths
         ]
-        with inference(module):
+        with inference(module), bounds:
             run(module, call.arguments(EXAMPLE_SIZES))
         for handle in handles:
             handle.remove()
@@ -95,6 +98,7 @@ class Oracle:
             for name, owner in self._owners.items()
             if known[owner.module] == calls[owner.module]
         }
+        self.index_bound = min(bounds.found, default=2)
 
     def run_from_start(self, inputs: Mapping[str, Array], start: Mapping[str, Array]) -> Truth:
         """Runs one whole sequence from the module's own start.
@@ -205,14 +209,6 @@ class _Exchange:
         return [self.names.get(owner) for owner in owners]
 
 
-def index_bounds(module: nn.Module, arguments: Mapping[str, Any]) -> int:
-    """How large an integer input may be: what the smallest table or one-hot of forward takes."""
-    recorder = _Bounds()
-    with inference(module), recorder:
-        module(**arguments)
-    return min(recorder.bounds, default=2)
-
-
 class _Double(TorchFunctionMode):
     """Where forward asks for float32 by name, it gets float64: the judge computes in that alone."""
 
@@ -228,18 +224,20 @@ def _doubled(argument: Any) -> Any:
 
 
 class _Bounds(TorchFunctionMode):
+    """Notes the sizes of what forward indexes."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.bounds: list[int] = []
+        self.found: list[int] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is nn.functional.embedding:
             table = args[1] if len(args) > 1 else kwargs["weight"]
-            self.bounds.append(int(table.shape[0]))
+            self.found.append(int(table.shape[0]))
         if func is nn.functional.one_hot:
             classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
-            self.bounds += [classes] if classes > 0 else []
+            self.found += [classes] if classes > 0 else []
         return func(*args, **kwargs)
 
 

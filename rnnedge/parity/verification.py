@@ -10,12 +10,10 @@ import onnxruntime
 from torch import nn
 
 from rnnedge.parity.measure import ALLOWED_RATIO
-from rnnedge.parity.oracle import Oracle, index_bounds
+from rnnedge.parity.oracle import Oracle
 from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
 from rnnedge.parity.trials import SequenceTrials, StreamTrials
-from rnnedge_exporters.capture import copied
-from rnnedge_exporters.capture.call import EXAMPLE_SIZES
 from rnnedge_exporters.capture.states import bind
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
@@ -51,8 +49,7 @@ def verify(
     inputs = _inputs(model.contract)
     call = bind(module, parse_inputs(inputs), states or model.contract.source.get("states", ()))
     oracle = Oracle(module, call, model.contract.states)
-    bound = index_bounds(copied(module), call.arguments(EXAMPLE_SIZES))
-    signals = Signals(model.contract, seed=seed, index_bound=bound)
+    signals = Signals(model.contract, seed=seed, index_bound=oracle.index_bound)
     kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
     trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
     checks = trials.run()

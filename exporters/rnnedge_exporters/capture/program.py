@@ -25,7 +25,7 @@ from rnnedge_exporters.capture.call import (
     run,
 )
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
-from rnnedge_exporters.errors import CaptureError
+from rnnedge_exporters.errors import CaptureError, first_lines
 from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME
 
@@ -110,16 +110,15 @@ def _export(module: nn.Module, call: Call) -> ExportedProgram:
         raise
     except Exception as error:
         raise CaptureError(
-            f"torch.export cannot trace forward with free axes: {_first_lines(error)}",
+            f"torch.export cannot trace forward with free axes: {_summary(error)}",
             where=f"{type(module).__name__}.forward",
             fix="where forward uses the value of a length (a Python loop over time, `if` on a "
             "size), write it with tensor operations; or give that axis a fixed size in --input",
         ) from error
 
 
-def _first_lines(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:3])[:500]}"
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_lines(error, 3)}"
 
 
 def _refuse_randomness(exported: ExportedProgram) -> None:
@@ -213,7 +212,7 @@ def _check_other_sizes(module: nn.Module, program: Program) -> None:
         results = program.graph_module(*pytree.tree_leaves(arguments))
         problem = "" if _close(results, expected) else "its result differs"
     except Exception as error:
-        problem = _first_lines(error)
+        problem = _summary(error)
     if problem:
         raise CaptureError(
             f"the captured graph is right at the example's size only: {problem}",

@@ -12,11 +12,11 @@ import onnx_ir as ir
 import torch
 from torch.export import Dim, ExportedProgram
 
-from rnnedge_exporters.errors import CaptureError, LoweringError
+from rnnedge_exporters.errors import CaptureError, LoweringError, first_lines
 from rnnedge_exporters.lowering.translation import TRANSLATIONS
 from rnnedge_exporters.lowering.weights import pack_weights
 from rnnedge_exporters.streaming import StreamProgram
-from rnnedge_exporters.streaming.axes import size
+from rnnedge_exporters.streaming.axes import shape_of
 
 _EXAMPLE_SIZE = 3
 """For every free axis. What is free stays free: the shapes are checked after."""
@@ -67,7 +67,7 @@ def _capture_again(program: StreamProgram) -> ExportedProgram:
     examples, shapes = [], []
     for node in placeholders:
         value = node.meta["val"]
-        expressions = [size(dim) for dim in value.shape]
+        expressions = shape_of(node)
         free = {
             axis: _dim(expression, dims)
             for axis, expression in enumerate(expressions)
@@ -86,7 +86,7 @@ def _capture_again(program: StreamProgram) -> ExportedProgram:
             )
     except Exception as error:
         raise CaptureError(
-            f"the streaming program cannot be captured again: {_first_line(error)}",
+            f"the streaming program cannot be captured again: {first_lines(error)}",
             where="after the streaming passes",
             fix="please report this with the module; --mode sequence may still export it",
         ) from error
@@ -105,11 +105,7 @@ def _cause(error: BaseException) -> str:
     """The first line of the innermost cause: it names the operator; the outer ones advise."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return first_lines(error)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     directions = 2 if options[-1] else 1
     packed = pack(weights, GATE_ORDER[node.target], directions)
     hidden = packed[1].shape[2]
-    names = _names(graph_module, node, sources)
+    names = _names(node, sources)
     nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
     w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
     target, args = {
@@ -115,7 +115,7 @@ def _constant(graph_module: GraphModule, node: Node, source: Node) -> Tensor:
     return weight
 
 
-def _names(graph_module: GraphModule, node: Node, sources: Sequence[Node]) -> list[str]:
+def _names(node: Node, sources: Sequence[Node]) -> list[str]:
     """``encoder.gru.W_l0`` beside ``encoder.gru.weight_hh_l0``."""
     target = str(sources[1].target) if sources[1].op == "get_attr" else ""
     found = re.fullmatch(r"(?P<owner>.*\.)?weight_hh(?P<layer>_l\d+)", target)

@@ -104,10 +104,15 @@ def is_over_time(node: Node, clocks: Mapping[Node, Clock]) -> bool:
     """Whether `node` is a recurrence whose sequence axis is time."""
     if node.target not in RECURRENT:
         return False
+    place = clocks[sequence_of(node)].place
+    return place is not None and place.axis == 0
+
+
+def sequence_of(node: Node) -> Node:
+    """What a recurrent operator runs over: x, [time, batch, input]."""
     sequence = node.args[0]
     assert isinstance(sequence, Node)  # noqa: S101 - the operator's schema says so
-    place = clocks[sequence].place
-    return place is not None and place.axis == 0
+    return sequence
 
 
 def initial_states(node: Node) -> list[Node]:
@@ -198,9 +203,7 @@ def _refuse_start(node: Node) -> StreamingError:
 
 def _recurrence(node: Node, clocks: Mapping[Node, Clock]) -> Clock:
     """Rule 4."""
-    sequence = node.args[0]
-    assert isinstance(sequence, Node)  # noqa: S101 - the operator's schema says so
-    place = clocks[sequence].place
+    place = clocks[sequence_of(node)].place
     if place is not None and place.is_folded:
         raise refuse(node, "time is folded with another axis into the sequence", SEQUENCE_MODE)
     if node.args[-1] is True:

@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from typing import cast
@@ -26,6 +25,9 @@ from rnnedge_exporters.streaming.clocks import STATE_VIEWS, Clock, is_over_time
 from rnnedge_exporters.streaming.constants import evaluate
 from rnnedge_exporters.streaming.program import StreamState
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
+from rnnedge_runtime.contract import BATCH
+
+_ONE_ROW = {BATCH: 1}
 
 
 def tie_forward_states(
@@ -47,7 +49,6 @@ def tie_forward_states(
     """
     states = []
     for state in tied:
-        shape = [1 if isinstance(dim, str) else dim for dim in state.spec.shape]
         _check_end(state, state.end, clocks)
         _check_places(graph_module, tied, state, clocks)
         states.append(
@@ -57,7 +58,7 @@ def tie_forward_states(
                 start=state.start,
                 end=state.end,
                 batch=batch[state.start],
-                initial=torch.zeros(shape, dtype=state.spec.torch_dtype),
+                initial=state.spec.zeros(_ONE_ROW),
             )
         )
     return states
@@ -87,10 +88,10 @@ def _check_places(
     labels: dict[Node, Tensor] = {}
     first = 0
     for other in tied:
-        shape = [1 if isinstance(dim, str) else dim for dim in other.spec.shape]
-        count = math.prod(shape)
-        labels[other.start] = torch.arange(first, first + count).reshape(shape)
-        first += count
+        blank = other.spec.zeros(_ONE_ROW)
+        numbers = torch.arange(first, first + blank.numel())
+        labels[other.start] = numbers.reshape(blank.shape)
+        first += blank.numel()
 
     def initial_of(node: Node) -> Node | None:
         layer, index = node.args if node.target is operator.getitem else (None, 0)

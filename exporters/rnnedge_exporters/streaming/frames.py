@@ -24,7 +24,7 @@ from torch._ops import OpOverload
 from torch.fx import Node
 
 from rnnedge_exporters.capture.operators import RECURRENT
-from rnnedge_exporters.streaming.axes import CREATION, Place, operator_name
+from rnnedge_exporters.streaming.axes import CREATION, VIEWS, Place, operator_name
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
 _Known = Mapping[Node, Place]
@@ -35,9 +35,9 @@ _ELEMENTWISE = frozenset(
     # The slopes of prelu lie along axis 1; as many as frames would be known to have them.
     | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata", "copy"}
 )
-_VIEWS = frozenset(
-    {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"}
-    | {"permute", "transpose", "t", "numpy_T", "expand", "expand_as", "movedim", "swapaxes"}
+_VIEWS = VIEWS | frozenset(
+    {"unsqueeze", "permute", "transpose", "t", "numpy_T", "expand", "expand_as", "movedim"}
+    | {"swapaxes"}
 )
 _REPEATED = frozenset({"expand", "expand_as", "repeat"})
 SHAPES_ONLY = _REPEATED | _VIEWS | CREATION | {"slice", "arange", "split", "split_with_sizes"}
@@ -46,15 +46,12 @@ SHAPES_ONLY = _REPEATED | _VIEWS | CREATION | {"slice", "arange", "split", "spli
 
 def takes_last_frame(node: Node, place: Place | None) -> bool:
     """Whether `node` takes the last frame, as ``x[:, -1]`` or ``x[:, -1:]`` over time do."""
-    if place is None or place.is_folded:
+    name = operator_name(node)
+    if place is None or place.is_folded or name not in ("select", "slice"):
         return False
     arguments = _arguments(node)
-    if operator_name(node) == "select":
-        return bool(_axis(node, place) == place.axis and arguments["index"] == -1)
-    if operator_name(node) == "slice":
-        at_time = _axis(node, place) == place.axis
-        return bool(at_time and arguments["start"] == -1 and _is_end(arguments["end"]))
-    return False
+    is_last = arguments["index"] == -1 if name == "select" else _is_last_slice(arguments)
+    return _axis(node) == place.axis and is_last
 
 
 def check_frames(node: Node, known: _Known, place: Place | None) -> None:
@@ -139,12 +136,11 @@ def _batch_norm(node: Node, known: _Known, place: Place | None) -> None:
 
 def _product(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 4."""
-    left, right = [arg for arg in node.args if isinstance(arg, Node)][-2:]
-    if operator_name(node) == "linear":
-        left, right = node.args[0], node.args[1]  # type: ignore[assignment]
-        summed_right = 1
-    else:
-        summed_right = max(right.meta["val"].ndim - 2, 0)
+    tensors = [arg for arg in node.args if isinstance(arg, Node)]
+    # A bias comes last in `linear` and first in `addmm`; `linear` has its weight transposed.
+    is_linear = operator_name(node) == "linear"
+    left, right = tensors[:2] if is_linear else tensors[-2:]
+    summed_right = 1 if is_linear else max(right.meta["val"].ndim - 2, 0)
     over_time = (
         (left in known and known[left].axis == left.meta["val"].ndim - 1)
         or (right in known and known[right].axis == summed_right)
@@ -152,7 +148,6 @@ def _product(node: Node, known: _Known, place: Place | None) -> None:
     )
     if over_time:
         raise refuse(node, "it sums over time", _OVER_TIME)
-    _refuse_lost(node, known, place)
 
 
 def _lookup(node: Node, known: _Known, place: Place | None) -> None:
@@ -211,7 +206,12 @@ def _spread(value: Any, rank: int) -> list[Any]:
     return list(value) * rank if len(value) == 1 else list(value)
 
 
-def _axis(node: Node, place: Place) -> int:
+def _is_last_slice(arguments: Mapping[str, Any]) -> bool:
+    """Whether a slice is ``[-1:]``."""
+    return bool(arguments["start"] == -1 and _is_end(arguments["end"]))
+
+
+def _axis(node: Node) -> int:
     source = node.args[0]
     assert isinstance(source, Node)  # noqa: S101 - as the operator's schema says
     dim = _arguments(node).get("dim", 0)

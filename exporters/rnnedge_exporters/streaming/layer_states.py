@@ -18,7 +18,7 @@ from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.capture.operators import RECURRENT
 from rnnedge_exporters.streaming.axes import operator_name
-from rnnedge_exporters.streaming.program import StreamState
+from rnnedge_exporters.streaming.program import StreamState, placeholder_like
 
 
 def divide_layers(graph_module: GraphModule, states: Iterable[StreamState]) -> list[StreamState]:
@@ -84,9 +84,7 @@ def _layer(
 ) -> StreamState:
     name = f"{state.name}_l{index}"
     with graph_module.graph.inserting_before(state.start):
-        start = graph_module.graph.placeholder(name)
-    start.target = start.name  # fx makes it an identifier that no other argument has
-    start.meta["val"] = part.meta["val"]
+        start = placeholder_like(graph_module.graph, name, part)
     part.replace_all_uses_with(start)
     size = part.meta["val"].shape[0]
     initial = state.initial[index * size : (index + 1) * size]

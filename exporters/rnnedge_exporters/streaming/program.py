@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy
 from torch import SymInt, Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
@@ -48,6 +48,14 @@ class StreamProgram:
     inputs: Mapping[str, Node]
     outputs: Mapping[str, Node]
     states: tuple[StreamState, ...] = ()
+
+
+def placeholder_like(graph: Graph, name: str, like: Node) -> Node:
+    """A new argument of the shape of `like`, at the graph's insert point."""
+    start = graph.placeholder(name)
+    start.target = start.name  # fx makes it an identifier that no other argument has
+    start.meta["val"] = like.meta["val"]
+    return start
 
 
 def find_symbol(program: Program, name: str) -> sympy.Symbol | None:

@@ -22,9 +22,15 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.streaming.axes import Place
-from rnnedge_exporters.streaming.clocks import Clock, Flow, initial_states, is_over_time
+from rnnedge_exporters.streaming.clocks import (
+    Clock,
+    Flow,
+    initial_states,
+    is_over_time,
+    sequence_of,
+)
 from rnnedge_exporters.streaming.constants import depends_on_values, evaluate
-from rnnedge_exporters.streaming.program import StreamState
+from rnnedge_exporters.streaming.program import StreamState, placeholder_like
 from rnnedge_exporters.streaming.refusal import (
     SEQUENCE_MODE,
     module_class,
@@ -57,7 +63,7 @@ def lift_recurrent_state(
     for node in lifted:
         # A constant start has no order of rows; the sequence, [time, batch, input], has, and the
         # state, [directions, batch, hidden], shares its batch axis.
-        rows = batch[node.all_input_nodes[0]]
+        rows = batch[sequence_of(node)]
         for index, (role, initial) in enumerate(zip("hc", initial_states(node), strict=False)):
             if clocks[initial].flow is not Flow.FIXED:
                 continue
@@ -115,10 +121,7 @@ def _new_placeholder(graph_module: GraphModule, name: str, like: Node) -> Node:
     # Placeholders keep the order in which they are inserted.
     last = graph.find_nodes(op="placeholder")[-1]
     with graph.inserting_after(last):
-        start = graph.placeholder(name)
-    start.target = start.name  # fx makes it an identifier that no other argument has
-    start.meta["val"] = like.meta["val"]
-    return start
+        return placeholder_like(graph, name, like)
 
 
 def _final_state(graph_module: GraphModule, node: Node, index: int) -> Node:
