@@ -232,41 +232,6 @@ def test_a_forward_state_goes_into_the_recurrence_and_nowhere_else():
         streamed(Elsewhere())
 
 
-def test_what_follows_a_forward_state_is_the_final_state_as_it_is():
-    class Decayed(Net):
-        def forward(self, x, h):
-            y, end = self.rnn(x, h)
-            return y, 0.5 * end
-
-    with pytest.raises(StreamingError, match="not the final state, as it is, of"):
-        streamed(Decayed())
-
-
-class TwoLayers(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.GRU(6, 6, batch_first=True), nn.GRU(6, 6, batch_first=True)
-
-
-class Exchanged(TwoLayers):
-    def forward(self, x, ha, hb):
-        y, na = self.a(x, ha)
-        y, nb = self.b(y, hb)
-        return y, nb, na
-
-
-class Unused(TwoLayers):
-    def forward(self, x, h):
-        y, n = self.a(x)
-        return y, n
-
-
-@pytest.mark.parametrize("kind", [Exchanged, Unused])
-def test_a_state_comes_back_from_the_layer_that_it_starts(kind):
-    with pytest.raises(StreamingError, match="not the final state, as it is, of the layers"):
-        streamed(kind())
-
-
 def test_a_state_that_forward_takes_is_no_output():
     class Shown(Net):
         def forward(self, x, h):
