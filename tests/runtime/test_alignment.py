@@ -53,7 +53,7 @@ def test_any_chunking_and_a_flush_are_the_whole_sequence(models, name, batch, cu
 def test_a_run_is_the_whole_sequence_aligned_and_complete(models, aligned, frames):
     x = aligned.signal(2, frames)
     result = models[aligned.name].run(x)
-    _close(result.outputs["y"], aligned.whole(x))
+    _close(result.outputs["output"], aligned.whole(x))
     stream = models[aligned.name].stream(2)
     stream.push(x)
     for name, value in stream.state.items():
@@ -65,7 +65,7 @@ def test_a_run_is_the_whole_sequence_aligned_and_complete(models, aligned, frame
 def test_signals_shorter_than_the_edges_end_too(models, aligned, frames):
     model = models[aligned.name]
     port, x = model.contract.outputs[0], aligned.signal(1, frames)
-    y = model.run(x).outputs["y"]
+    y = model.run(x).outputs["output"]
     assert y.shape[2] == port.length_of(frames)
     if y.size:
         _close(y, aligned.whole(x))

@@ -69,6 +69,34 @@ class Aligned:
         return replace(self, contract=replace(self.contract, outputs=(port,)))
 
 
+class Alone(nn.Module):
+    """One layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Recurrent(nn.Module):
+    """A GRU, and every second frame of a convolution and of a skip over it.
+
+    The convolution is padded before the signal only: after it, the GRU goes on without silence.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(CHANNELS, CHANNELS, batch_first=True)
+        self.conv = nn.Conv1d(CHANNELS, CHANNELS, 4, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.gru(x.transpose(1, 2))[0].transpose(1, 2)
+        y = self.conv(nn.functional.pad(hidden, (1, 0)))
+        return y + x[..., ::2][..., : y.shape[2]]
+
+
 class Lookahead(nn.Module):
     """Two convolutions that see 2 frames ahead each."""
 
@@ -88,7 +116,7 @@ def _contract(output: Port, *states: State, chunk_multiple: int = 1) -> Contract
 
 def _output(ratio: Fraction | int, delay: int, length: Sequence[tuple[int, int, int]]) -> Port:
     shape = ("batch", CHANNELS, "time")
-    return Port("y", "float32", shape, 0, 2, Fraction(ratio), delay, tuple(length))
+    return Port("output", "float32", shape, 0, 2, Fraction(ratio), delay, tuple(length))
 
 
 def _context(name: str, frames: int) -> State:
@@ -135,7 +163,7 @@ def lookahead() -> Aligned:
         _node("And", ["begun", "unended"], ["inside"]),
         _node("Where", ["inside", "active", "silence"], ["masked"]),
         *_remember("c2", 4, "masked"),
-        _node("Conv", ["c2.full", "second.weight", "second.bias"], ["y"]),
+        _node("Conv", ["c2.full", "second.weight", "second.bias"], ["output"]),
         _node("Add", ["pos", "n"], ["pos.next"]),
         _node("Identity", ["len"], ["len.next"]),
     ]
@@ -153,10 +181,10 @@ def lookahead() -> Aligned:
 
 def stride() -> Aligned:
     """Every second frame of a convolution that sees 2 frames ahead and 1 back."""
-    module = nn.Conv1d(CHANNELS, CHANNELS, 4, stride=2, padding=1)
+    module = Alone(nn.Conv1d(CHANNELS, CHANNELS, 4, stride=2, padding=1))
     nodes = [
         *_remember("c", 3, "x"),
-        _node("Conv", ["c.full", "weight", "bias"], ["y"], strides=[2]),
+        _node("Conv", ["c.full", "layer.weight", "layer.bias"], ["output"], strides=[2]),
     ]
     output = _output(Fraction(1, 2), 1, [(1, -2, 2), (1, 1, 1)])
     contract = _contract(output, _context("c", 3), chunk_multiple=2)
@@ -166,11 +194,17 @@ def stride() -> Aligned:
 
 def upsampling() -> Aligned:
     """Two frames for one, each made from its own and a neighbouring frame."""
-    module = nn.ConvTranspose1d(CHANNELS, CHANNELS, 4, stride=2, padding=1)
+    module = Alone(nn.ConvTranspose1d(CHANNELS, CHANNELS, 4, stride=2, padding=1))
     nodes = [
         *_remember("c", 1, "x"),
         # The first and the last two frames are half made: their neighbours are not there.
-        _node("ConvTranspose", ["c.full", "weight", "bias"], ["y"], strides=[2], pads=[2, 2]),
+        _node(
+            "ConvTranspose",
+            ["c.full", "layer.weight", "layer.bias"],
+            ["output"],
+            strides=[2],
+            pads=[2, 2],
+        ),
     ]
     contract = _contract(_output(2, 1, ()), _context("c", 1))
 
@@ -179,12 +213,53 @@ def upsampling() -> Aligned:
 
 def shorter() -> Aligned:
     """An unpadded convolution of 3 frames: 2 frames less come out."""
-    module = nn.Conv1d(CHANNELS, CHANNELS, 3)
-    nodes = [*_remember("c", 2, "x"), _node("Conv", ["c.full", "weight", "bias"], ["y"])]
+    module = Alone(nn.Conv1d(CHANNELS, CHANNELS, 3))
+    nodes = [
+        *_remember("c", 2, "x"),
+        _node("Conv", ["c.full", "layer.weight", "layer.bias"], ["output"]),
+    ]
     contract = _contract(_output(1, 2, [(1, -2, 1)]), _context("c", 2))
 
     return Aligned("shorter", contract, nodes, _arrays(module), module)
 
 
+def recurrent() -> Aligned:
+    """A hidden state, a context behind it, and a delay line beside both."""
+    module = Recurrent()
+    arrays = _arrays(module)
+    zrn = [
+        np.concatenate([gate[CHANNELS : 2 * CHANNELS], gate[:CHANNELS], gate[2 * CHANNELS :]])
+        for gate in (
+            arrays[f"gru.{n}_l0"] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+    ]
+    constants = {name: arrays[name] for name in ("conv.weight", "conv.bias")}
+    constants |= {"W": zrn[0][None], "R": zrn[1][None], "B": np.concatenate(zrn[2:])[None]}
+    constants |= {"axis": np.array([1]), "from": np.array([0]), "to": np.array([2**40])}
+    constants |= {"time": np.array([2]), "step": np.array([2]), "most": np.array([-2])}
+    nodes = [
+        _node("Transpose", ["x"], ["sequence"], perm=[2, 0, 1]),
+        _node(
+            "GRU",
+            ["sequence", "W", "R", "B", "", "gru.h"],
+            ["four", "gru.h.next"],
+            hidden_size=CHANNELS,
+            linear_before_reset=1,
+        ),
+        _node("Squeeze", ["four", "axis"], ["three"]),
+        _node("Transpose", ["three"], ["hidden"], perm=[1, 2, 0]),
+        *_remember("conv.context", 3, "hidden"),
+        _node("Conv", ["conv.context.full", "conv.weight", "conv.bias"], ["conv"], strides=[2]),
+        *_remember("skip", 2, "x"),
+        _node("Slice", ["skip.full", "from", "most", "time", "step"], ["late"]),
+        _node("Add", ["conv", "late"], ["output"]),
+    ]
+    hidden = State("gru.h", "gru.h", "gru.h.next", "float32", (1, "batch", CHANNELS), 1, "hidden")
+    output = _output(Fraction(1, 2), 1, [(1, -3, 2), (1, 1, 1)])
+    states = (hidden, _context("conv.context", 3), _context("skip", 2))
+    contract = _contract(output, *states, chunk_multiple=2)
+    return Aligned("recurrent", contract, nodes, constants, module)
+
+
 torch.manual_seed(1)
-ALL = [lookahead(), stride(), upsampling(), shorter()]
+ALL = [lookahead(), stride(), upsampling(), shorter(), recurrent()]
