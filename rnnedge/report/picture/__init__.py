@@ -1,8 +1,8 @@
 """A model file as a picture: modules as boxes, states as loops, delays on edges.
 
-`draw` does all of it. The way there: `operators` says what an ONNX node is to a person, `trace`
-follows the data from box to box, `units` and `grouping` decide which nodes make one box, `depth` how
-deep to look, `states` where the loops go, and `mermaid` or `layout` and `svg` write it down.
+`draw` does all of it. The way there: `operators` says what an ONNX node is to a person, `units` and
+`grouping` which nodes make one box, `trace` follows the data from box to box, `states` places the
+loops, `build` puts it together, and `mermaid`, or `layout` and `svg`, write it down.
 """
 
 from rnnedge.report.picture.draw import Drawing, check_kind, draw

@@ -81,7 +81,9 @@ class Network:
             titles[key] = common_path([unit.path for unit in real]) if whole else ""
         return titles
 
-    def _box(self, key: str, title: str, units: list[Unit], frame: str, call: tuple[int, int]) -> Box:
+    def _box(
+        self, key: str, title: str, units: list[Unit], frame: str, call: tuple[int, int]
+    ) -> Box:
         real = _real(units)
         groups = [[self._model.graph.node[place] for place in unit.nodes] for unit in real]
         if len(groups) > 1:
@@ -119,11 +121,21 @@ class Network:
         graph = describe_graph(self._model)
         return [
             *(
-                Box(input_key(port.name), "input", port.name, (f"{port.dtype}{shape_text(port.shape)}",))
+                Box(
+                    input_key(port.name),
+                    "input",
+                    port.name,
+                    (f"{port.dtype}{shape_text(port.shape)}",),
+                )
                 for port in graph.inputs
             ),
             *(
-                Box(output_key(port.name), "output", port.name, (f"{port.dtype}{shape_text(port.shape)}",))
+                Box(
+                    output_key(port.name),
+                    "output",
+                    port.name,
+                    (f"{port.dtype}{shape_text(port.shape)}",),
+                )
                 for port in graph.outputs
             ),
         ]

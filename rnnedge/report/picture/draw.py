@@ -96,6 +96,4 @@ def draw(file: Path, path: Path, *, depth: int | None = None, framed: bool = Tru
         text = to_svg(picture, name=file.stem)
     else:
         text = to_mermaid(picture)
-    return Drawing(
-        path, text, len(picture.boxes), chosen, network.deepest, contract is not None
-    )
+    return Drawing(path, text, len(picture.boxes), chosen, network.deepest, contract is not None)

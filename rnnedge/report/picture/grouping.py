@@ -154,5 +154,3 @@ def _cycle(trace: Trace) -> list[str]:
     except graphlib.CycleError as error:
         return list(dict.fromkeys(error.args[1]))
     return []
-
-

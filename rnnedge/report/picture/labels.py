@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import onnx
 
@@ -14,9 +14,14 @@ from rnnedge.report.picture.operators import ACTIVATIONS, JOINS, PLUMBING, is_la
 Shapes = Mapping[str, Sequence[int]]
 """The shape of each stored tensor, by name."""
 
-_LINEAR = frozenset("MatMul Gemm MatMulInteger DynamicQuantizeMatMul MatMulNBits".split())
-_CONVOLUTIONS = frozenset("Conv ConvTranspose ConvInteger QLinearConv".split())
-_RANK = (GATES.keys() | {"Scan", "Loop", "If"}, _CONVOLUTIONS, _LINEAR, {"Gather"})
+_LINEAR = {"MatMul", "Gemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulNBits"}
+_CONVOLUTIONS = {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv"}
+_RANK: tuple[Collection[str], ...] = (
+    {*GATES, "Scan", "Loop", "If"},
+    _CONVOLUTIONS,
+    _LINEAR,
+    {"Gather"},
+)
 """Which operator of a module is its main one: one of the first set that has any."""
 _NAMES = {
     "LayerNormalization": "LayerNorm",
@@ -83,15 +88,20 @@ def stored_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            shapes |= {node.output[0]: tuple(a.t.dims) for a in node.attribute if a.name == "value"}
+            for value in (a.t for a in node.attribute if a.name == "value"):
+                shapes[node.output[0]] = tuple(value.dims)
         elif node.op_type in ("Cast", "Identity", "DequantizeLinear", "Transpose"):
             shape = shapes.get(node.input[0])
             if shape is not None:
-                order = attribute(node, "perm", None)
-                backwards = range(len(shape))[::-1] if node.op_type == "Transpose" else None
-                axes = order if isinstance(order, (list, tuple)) else backwards
-                shapes[node.output[0]] = shape if axes is None else tuple(shape[a] for a in axes)
+                shapes[node.output[0]] = _transposed(shape, node)
     return shapes
+
+
+def _transposed(shape: tuple[int, ...], node: onnx.NodeProto) -> tuple[int, ...]:
+    if node.op_type != "Transpose":
+        return shape
+    order = attribute(node, "perm", None)
+    return tuple(shape[axis] for axis in order) if isinstance(order, list) else shape[::-1]
 
 
 def _main(nodes: Sequence[onnx.NodeProto], shapes: Shapes) -> list[onnx.NodeProto]:
@@ -100,50 +110,51 @@ def _main(nodes: Sequence[onnx.NodeProto], shapes: Shapes) -> list[onnx.NodeProt
         found = [node for node in layers if node.op_type in kinds]
         if found:
             return found
-    for kinds in (ACTIVATIONS.keys(), JOINS, PLUMBING):
+    others: tuple[Collection[str], ...] = (ACTIVATIONS, JOINS, PLUMBING)
+    for kinds in others:
         layers = layers or [node for node in nodes if node.op_type in kinds][:1]
     return [node for node in layers if node.op_type == layers[0].op_type]
 
 
 def _one(node: onnx.NodeProto, shapes: Shapes) -> str:
-    kind = node.op_type
-    size: Callable[[onnx.NodeProto, Shapes], str] = (
-        _linear
-        if kind in _LINEAR
-        else _convolution
-        if kind in _CONVOLUTIONS
-        else _embedding
-        if kind == "Gather"
-        else _norm
-        if kind.endswith("Normalization")
-        else _window
-    )
-    return f"{name_of(node, shapes)}{size(node, shapes)}"
+    return f"{name_of(node, shapes)}{_size_of(node.op_type)(node, shapes)}"
+
+
+def _size_of(kind: str) -> Callable[[onnx.NodeProto, Shapes], str]:
+    if kind in _LINEAR:
+        return _linear
+    if kind in _CONVOLUTIONS:
+        return _convolution
+    if kind == "Gather":
+        return _embedding
+    return _norm if kind.endswith("Normalization") else _window
 
 
 def _recurrent(nodes: Sequence[onnx.NodeProto], shapes: Shapes) -> str:
     first, last = nodes[0], nodes[-1]
+    # W is [directions, gates * hidden, input]; the quantised LSTM's has the last two swapped.
+    is_quantised = first.op_type == "DynamicQuantizeLSTM"
     weight = shapes.get(first.input[1], ())
-    quantised = "Quantize" in first.op_type
-    name = f"{first.op_type.removeprefix('DynamicQuantize')}{' int8' if quantised else ''}"
-    both = attribute(last, "direction", "forward") == "bidirectional"
-    hidden = attribute(last, "hidden_size", "?")
-    sizes = f"{weight[1 if quantised else 2] if len(weight) == 3 else '?'}→{'2×' if both else ''}"
-    layers = f", {len(nodes)} layers" if len(nodes) > 1 else ""
+    inputs = weight[1 if is_quantised else 2] if len(weight) == 3 else "?"
     way = attribute(last, "direction", "forward")
-    return f"{name} {sizes}{hidden}{layers}{'' if way == 'forward' else f', {way}'}"
+    hidden = f"{'2×' if way == 'bidirectional' else ''}{attribute(last, 'hidden_size', '?')}"
+    text = f"{name_of(first, shapes)} {inputs}→{hidden}"
+    text += f", {len(nodes)} layers" if len(nodes) > 1 else ""
+    text += ", int8" if is_quantised else ""
+    return text if way == "forward" else f"{text}, {way}"
 
 
 def _linear(node: onnx.NodeProto, shapes: Shapes) -> str:
     if node.op_type == "MatMulNBits":
-        return f" {attribute(node, 'K', '?')}→{attribute(node, 'N', '?')}, {attribute(node, 'bits', 4)} bits"
-    stored = [list(shapes[name]) for name in node.input[:2] if name in shapes]
-    if not stored or len(stored[0]) < 2:
+        sizes = f"{attribute(node, 'K', '?')}→{attribute(node, 'N', '?')}"
+        return f" {sizes}, {attribute(node, 'bits', 4)} bits"
+    stored = [shapes[name] for name in node.input[:2] if len(shapes.get(name, ())) >= 2]
+    if not stored:
         return ""
     rows, columns = stored[0][-2:]
     if node.input[0] in shapes or (node.op_type == "Gemm" and attribute(node, "transB", 0)):
         rows, columns = columns, rows
-    return f" {rows}→{columns}{', int8' if node.op_type not in ('MatMul', 'Gemm') else ''}"
+    return f" {rows}→{columns}{'' if node.op_type in ('MatMul', 'Gemm') else ', int8'}"
 
 
 def _convolution(node: onnx.NodeProto, shapes: Shapes) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rnnedge.report.picture.model import Box, Edge, Picture
 from rnnedge_runtime.errors import RnnEdgeError
 
 _POINTS_PER_INCH = 72
-_SETTINGS = 'graph [newrank=true, nodesep=0.35, ranksep=0.42]; node [shape=box, fixedsize=true, label=""];'
+_SETTINGS = (
+    'graph [newrank=true, nodesep=0.35, ranksep=0.42]; node [shape=box, fixedsize=true, label=""];'
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ def lay_out(
 
 
 def _nodes(
-    picture: Picture, sizes: Mapping[str, Size], frames: Mapping[str, Size], names: Mapping[str, str]
+    picture: Picture,
+    sizes: Mapping[str, Size],
+    frames: Mapping[str, Size],
+    names: Mapping[str, str],
 ) -> list[str]:
     def node(box: Box) -> str:
         width, height = sizes[box.key].width, sizes[box.key].height

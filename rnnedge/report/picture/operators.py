@@ -8,8 +8,12 @@ import onnx
 
 from rnnedge.report.graph import bodies
 
-PLUMBING = frozenset(
-    """
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PLUMBING = _names("""
     Transpose Squeeze Unsqueeze Reshape Flatten Slice Split Cast CastLike Shape Size Expand Tile
     Identity Constant ConstantOfShape Range Gather GatherND GatherElements ScatterND
     ScatterElements Pad Dropout Trilu NonZero QuantizeLinear DequantizeLinear DynamicQuantizeLinear
@@ -17,11 +21,10 @@ PLUMBING = frozenset(
     Neg Abs Exp Log Sqrt Reciprocal Floor Ceil Round Sign Erf Sin Cos Mod Clip
     ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare
     ReduceLogSumExp
-    """.split()
-)
+""")
 """Moves numbers around, or is arithmetic on one tensor."""
 
-JOINS = frozenset("Add Sub Mul Div Concat Max Min Sum Mean Pow Where".split())
+JOINS = _names("Add Sub Mul Div Concat Max Min Sum Mean Pow Where")
 """Worth a box where branches meet in it; arithmetic otherwise."""
 
 ACTIVATIONS = {
@@ -39,13 +42,11 @@ ACTIVATIONS = {
 } | {name: name for name in ("Sigmoid", "Tanh", "Softmax", "Softplus", "Softsign", "Mish")}
 """The name people use, by operator."""
 
-_FIRST_INPUT_ONLY = frozenset(
-    """
+_FIRST_INPUT_ONLY = _names("""
     Transpose Squeeze Unsqueeze Reshape Flatten Slice Split Cast CastLike Expand Tile Pad Clip
     Resize QuantizeLinear DequantizeLinear Trilu TopK Dropout
-    """.split()
-)
-_NO_DATA = frozenset("Shape Size Constant ConstantOfShape Range".split())
+""")
+_NO_DATA = _names("Shape Size Constant ConstantOfShape Range")
 """What these give is sizes and constants; no signal passes."""
 
 

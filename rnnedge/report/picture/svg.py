@@ -72,7 +72,10 @@ def to_svg(picture: Picture, *, name: str) -> str:
     layout = lay_out(
         picture,
         {box.key: _box_size(box) for box in picture.boxes},
-        {frame: Size(text_width(frame, _DETAIL, monospace=True), _LINE) for frame in picture.frames()},
+        {
+            frame: Size(text_width(frame, _DETAIL, monospace=True), _LINE)
+            for frame in picture.frames()
+        },
         {edge: _label_size(edge) for edge in picture.edges if edge.label},
     )
     width, height = layout.size.width + 2 * _MARGIN, layout.size.height + 2 * _MARGIN
@@ -145,7 +148,11 @@ def _head(base: Point, tip: Point) -> str:
     x, y = x / length, y / length
     back = Point(tip.x - x * _HEAD.height, tip.y - y * _HEAD.height)
     half = _HEAD.width / 2
-    corners = (tip, Point(back.x - y * half, back.y + x * half), Point(back.x + y * half, back.y - x * half))
+    corners = (
+        tip,
+        Point(back.x - y * half, back.y + x * half),
+        Point(back.x + y * half, back.y - x * half),
+    )
     return " ".join(f"{corner.x:.2f},{corner.y:.2f}" for corner in corners)
 
 

@@ -49,7 +49,9 @@ class Trace:
         """Begins with the graph's inputs; `states` gives the names of those that are states."""
         for name in inputs:
             is_state = name in states
-            origin = Origin(None, frozenset({states[name]})) if is_state else Origin(input_key(name))
+            origin = (
+                Origin(None, frozenset({states[name]})) if is_state else Origin(input_key(name))
+            )
             self._origins[name] = frozenset({origin})
 
     def origins(self, tensor: str) -> frozenset[Origin]:

@@ -1,8 +1,8 @@
 """Which nodes belong together before any data is followed.
 
 Rules:
-    1. The nodes of a leaf module (no other module with nodes lies below it) are one unit. A parent's
-       own nodes, and the root's, are units of one node each.
+    1. The nodes of a leaf module (no other module with nodes lies below it) are one unit. Those of
+       a parent itself, the root too, are units of one node each.
     2. A leaf module without a layer in it that reads one tensor is an *activation*.
     3. ``x * sigmoid(x)`` in a parent is an activation, too: SiLU.
     4. A unit of nothing but plumbing is plumbing.
