@@ -13,7 +13,7 @@ from rnnedge.report.picture.frames import frame_names, shared
 from rnnedge.report.picture.grouping import Boxes, Grouping
 from rnnedge.report.picture.labels import describe, stored_shapes, summarize
 from rnnedge.report.picture.model import Box, Edge, Picture
-from rnnedge.report.picture.states import delay_text, is_delay, place_states
+from rnnedge.report.picture.states import context_frames, delay_text, is_delay, place_states
 from rnnedge.report.picture.trace import Trace, input_key, output_key
 from rnnedge.report.picture.units import Unit, find_units
 from rnnedge.report.units import shape_text
@@ -34,6 +34,7 @@ class Network:
         """Args: `model` has its functions inlined; without a `contract` there are no states."""
         self._model, self._contract = model, contract
         self._states = () if contract is None else contract.states
+        self._frames = context_frames(self._states, model.graph)
         self._shapes = stored_shapes(model.graph)
         units = find_units(model.graph, self._shapes)
         self._grouping = Grouping(model.graph, units, self._states)
@@ -42,7 +43,7 @@ class Network:
     def readable_depth(self) -> int:
         """The deepest look that shows no more boxes than a person takes in; 1 if none does."""
         for depth in range(self.deepest, 1, -1):
-            if len(self._grouping.at_depth(depth)) <= _MOST_BOXES:
+            if len(self._grouping.at_depth(depth)) + len(self._ports()) <= _MOST_BOXES:
                 return depth
         return 1
 
@@ -56,7 +57,7 @@ class Network:
                 trace.arrive(port.title, port.key)
         titles = self._titles(boxes)
         modules = {key: _modules(titles[key], units) for key, units in boxes.items()}
-        placed = place_states(self._states, modules, titles, trace, self._model.graph)
+        placed = place_states(self._states, modules, titles, trace, self._frames)
         edges = (*self._edges(trace), *placed.edges)
         frames = frame_names(_parents(titles, boxes)) if framed else {}
         calls = Counter(titles.values())
@@ -102,9 +103,7 @@ class Network:
     def _edges(self, trace: Trace) -> list[Edge]:
         """The arrows of the data; what waits in a delay line on the way is written on them."""
         delays = {
-            state.name: delay_text(state, self._model.graph)
-            for state in self._states
-            if is_delay(state)
+            state.name: delay_text(state, self._frames) for state in self._states if is_delay(state)
         }
         found = []
         for (source, target), ways in trace.edges.items():

@@ -73,7 +73,7 @@ def name_of(node: onnx.NodeProto, shapes: Shapes) -> str:
     kind = node.op_type
     if kind in _LINEAR:
         stored = any(name in shapes for name in node.input)
-        return "Linear" if stored or kind == "MatMulNBits" else "Matrix product"
+        return "Linear" if stored or kind == "MatMulNBits" else "MatMul"
     if kind in _CONVOLUTIONS:
         return "ConvTranspose" if kind == "ConvTranspose" else "Conv"
     if kind == "DynamicQuantizeLSTM":

@@ -45,10 +45,9 @@ def is_delay(state: State) -> bool:
     return state.kind == "context" and bool(_DELAY.search(state.name))
 
 
-def delay_text(state: State, graph: onnx.GraphProto) -> str:
-    """``delay 3``: in frames of the signal it delays."""
-    frames = _frames(state, graph)
-    return f"delay {_shape(state) if frames is None else frames}"
+def delay_text(state: State, frames: Mapping[str, int]) -> str:
+    """``delay 3``: in frames of the signal it delays; `frames` is what `context_frames` gave."""
+    return f"delay {frames.get(state.name, _shape(state))}"
 
 
 def place_states(
@@ -56,7 +55,7 @@ def place_states(
     modules: Mapping[str, Sequence[str]],
     titles: Mapping[str, str],
     trace: Trace,
-    graph: onnx.GraphProto,
+    frames: Mapping[str, int],
 ) -> Placed:
     """Finds a place for each state that is not a label on an edge.
 
@@ -65,25 +64,26 @@ def place_states(
         modules: the paths of the modules that each box holds, by the box's key.
         titles: the path that each box is called by, by its key; empty for none.
         trace: of the graph into these boxes.
-        graph: in which the contexts' lengths are looked up.
+        frames: what `context_frames` gave.
     """
     loops: dict[str, list[tuple[State, str]]] = defaultdict(list)
+    on_edges = {name for ways in trace.edges.values() for way in ways for name in way}
     edges: list[Edge] = []
     boxes: list[Box] = []
     for state in states:
-        if is_delay(state) and any(state.name in set().union(*e) for e in trace.edges.values()):
+        if is_delay(state) and state.name in on_edges:
             continue
         owner = _owner(state, modules, trace)
         readers, writers = trace.readers.get(state.name, []), trace.boxes(state.output)
         if owner is not None:
-            loops[owner].append((state, _text(state, titles.get(owner, ""), graph)))
+            loops[owner].append((state, _text(state, titles.get(owner, ""), frames)))
         elif readers and len(readers) <= _MOST_READERS and len(writers) == 1:
-            text = _text(state, "", graph)
+            text = _text(state, "", frames)
             edges += [Edge(writers[0], reader, text, is_state=True) for reader in readers]
         else:
             key = f"state:{state.name}"
             boxes.append(Box(key, "state", state.name))
-            edges.append(Edge(key, key, _text(state, state.name, graph), is_state=True))
+            edges.append(Edge(key, key, _text(state, state.name, frames), is_state=True))
     for owner, texts in loops.items():
         edges.append(Edge(owner, owner, _few(texts), is_state=True))
     return Placed(tuple(edges), tuple(boxes))
@@ -113,11 +113,11 @@ def _named_after(state: State, modules: Mapping[str, Sequence[str]]) -> list[str
     return []
 
 
-def _text(state: State, title: str, graph: onnx.GraphProto) -> str:
+def _text(state: State, title: str, frames: Mapping[str, int]) -> str:
     """What tells the state from the others of its box, and its size."""
     role = state.kind if state.name == title else state.name.removeprefix(f"{title}.")
-    frames = _frames(state, graph) if state.kind == "context" else None
-    size = _shape(state) if frames is None else f"{frames} frame{'' if frames == 1 else 's'}"
+    count = frames.get(state.name)
+    size = _shape(state) if count is None else f"{count} frame{'' if count == 1 else 's'}"
     return f"{role} {size}".strip()
 
 
@@ -127,23 +127,33 @@ def _shape(state: State) -> str:
     return "×".join(str(size) for size in sizes)
 
 
-def _frames(state: State, graph: onnx.GraphProto) -> int | None:
-    """How far back a context reaches: its size along the axis on which the signal is appended."""
-    tensor, axes = state.input, list(range(len(state.shape)))
+def context_frames(states: Iterable[State], graph: onnx.GraphProto) -> dict[str, int]:
+    """How far back each context reaches, by its name: its size where the signal is appended.
+
+    The contract does not say which axis of a state is time; the node that appends to it does. A
+    state that none appends to is left out.
+    """
+    found: dict[str, int] = {}
+    shapes = {
+        state.input: (state.name, list(state.shape)) for state in states if state.kind == "context"
+    }
     for node in graph.node:
-        if tensor not in node.input:
-            continue
-        if node.op_type == "Concat":
-            axis = attribute(node, "axis", 0)
-            size = state.shape[axes[axis]] if isinstance(axis, int) else None
-            return size if isinstance(size, int) else None
-        if node.op_type == "Transpose":
-            order = attribute(node, "perm", axes[::-1])
-            axes = [axes[axis] for axis in order] if isinstance(order, list) else axes[::-1]
-            tensor = node.output[0]
-        elif node.op_type in ("Cast", "Identity"):
-            tensor = node.output[0]
-    return None
+        for name in node.input:
+            if name not in shapes:
+                continue
+            state, shape = shapes[name]
+            if node.op_type == "Concat":
+                axis = attribute(node, "axis", 0)
+                frames = shape[axis] if isinstance(axis, int) else None
+                if isinstance(frames, int):
+                    found.setdefault(state, frames)
+            elif node.op_type == "Transpose":
+                order = attribute(node, "perm", None)
+                turned = [shape[axis] for axis in order] if isinstance(order, list) else shape[::-1]
+                shapes[node.output[0]] = (state, turned)
+            elif node.op_type in ("Cast", "Identity"):
+                shapes[node.output[0]] = (state, shape)
+    return found
 
 
 def _few(loops: Sequence[tuple[State, str]]) -> str:

@@ -69,7 +69,7 @@ def test_an_attention_product_of_a_parent_is_a_box(net, boxes) -> None:
     keys = net.add("attn/Transpose", k, perm=[0, 2, 1])
     scores = net.add("attn/Softmax", net.add("attn/Mul", net.add("attn/MatMul", q, keys), "scale"))
     net.output(net.add("attn/MatMul_2", scores, v), "y", "batch", "time", 8)
-    assert boxes(net.picture())[3:] == ["Matrix product, Softmax", "Matrix product"]
+    assert boxes(net.picture())[3:] == ["MatMul, Softmax", "MatMul"]
 
 
 @pytest.mark.parametrize("path", ["", "act"])

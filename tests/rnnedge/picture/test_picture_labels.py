@@ -15,7 +15,7 @@ NODES = {
     "Linear 4→6": ("MatMul", [(6, 4), "x"], {}),
     "Linear 8→16, int8": ("MatMulInteger", ["x", (8, 16)], {}),
     "Linear 64→32, 4 bits": ("MatMulNBits", ["x", (32, 2, 16)], {"K": 64, "N": 32, "bits": 4}),
-    "Matrix product": ("MatMul", ["x", "y"], {}),
+    "MatMul": ("MatMul", ["x", "y"], {}),
     "Conv1d 8→16, kernel 3": ("Conv", ["x", (16, 8, 3)], {}),
     "Conv2d 8→16, kernel 3×5, stride 1×2, dilation 2×1": (
         "Conv", ["x", (16, 8, 3, 5)], {"strides": [1, 2], "dilations": [2, 1]},
