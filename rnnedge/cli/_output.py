@@ -125,8 +125,13 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
-def check_overwrite(path: Path, *, force: bool) -> None:
+def check_overwrite(path: Path, *, force: bool, option: str = "--output") -> None:
     """Refuses to write over an existing file, unless forced.
+
+    Args:
+        path: the file to be written; ``-`` is always fine.
+        force: write over a file that exists.
+        option: where the user gave the name.
 
     Raises:
         RnnEdgeError: the file exists and `force` is off, or its folder does not exist.
@@ -141,7 +146,7 @@ def check_overwrite(path: Path, *, force: bool) -> None:
         raise RnnEdgeError(
             "the output file exists already",
             where=str(path),
-            fix="give another name with --output, or --force to replace it",
+            fix=f"give another name with {option}, or --force to replace it",
         )
     if not path.parent.exists():
         raise RnnEdgeError(

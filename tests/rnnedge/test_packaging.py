@@ -86,7 +86,7 @@ def test_only_rnnedge_brings_a_command_and_an_extra(wheel, metadata, package) ->
         assert (entries, metadata.get_all("Provides-Extra")) == ([], None)
         return
     assert "rnnedge = rnnedge.cli:main" in wheel.read(entries[0]).decode()
-    assert metadata.get_all("Provides-Extra") == ["export"]
+    assert metadata.get_all("Provides-Extra") == ["draw", "export"]
     assert any(
         text.startswith("rnnedge-exporters==") and "extra == 'export'" in text
         for text in metadata.get_all("Requires-Dist")
