@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from rnnedge.cli import _output
 from rnnedge.cli._errors import explain
 from rnnedge.cli._output import ExitCode
+from rnnedge.cli.adopt import adopt
 from rnnedge.cli.doctor import doctor
 from rnnedge.cli.export import export
 from rnnedge.cli.generate import generate
@@ -54,6 +55,7 @@ app.command()(export)
 app.command()(verify)
 app.command()(inspect)
 app.command()(run)
+app.command()(adopt)
 app.add_typer(train)
 app.command()(generate)
 app.command()(doctor)
