@@ -6,7 +6,8 @@ what they made beside the original, and give nothing when the two differ.
 
 from rnnedge.adoption.adopt import adopt
 from rnnedge.adoption.errors import AdoptionError
+from rnnedge.adoption.lifting.lift import LiftOptions, lift
 from rnnedge.adoption.plan import AdoptOptions
-from rnnedge.adoption.result import Adopted
+from rnnedge.adoption.result import Adopted, Check
 
-__all__ = ["AdoptOptions", "Adopted", "AdoptionError", "adopt"]
+__all__ = ["AdoptOptions", "Adopted", "AdoptionError", "Check", "LiftOptions", "adopt", "lift"]

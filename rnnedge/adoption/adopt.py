@@ -24,11 +24,12 @@ from rnnedge.adoption.freeze import freeze
 from rnnedge.adoption.measure import measure_outputs
 from rnnedge.adoption.pairs import check_pairs
 from rnnedge.adoption.plan import AdoptOptions, Plan, make_plan
+from rnnedge.adoption.ports import port_of
 from rnnedge.adoption.repeat import Stacked, repeat_frames
 from rnnedge.adoption.result import Adopted, proven, with_contract
 from rnnedge.adoption.trial import FRAMES, TOLERANCE, Trial, random_array, sizes_of
 from rnnedge_runtime import load
-from rnnedge_runtime.contract import BATCH, TIME, Contract, Dim, Port, dim_factor
+from rnnedge_runtime.contract import BATCH, TIME, Contract, Dim, dim_factor
 
 _LENGTHS = (3, 5)
 
@@ -93,8 +94,8 @@ class _Work:
             self._check_given(name, shape)
         contract = Contract(
             mode="stream",
-            inputs=tuple(_port(p.name, p.dtype, p.shape) for p in plan.inputs),
-            outputs=tuple(_port(n, dtypes[n], shape) for n, shape in measured.items()),
+            inputs=tuple(port_of(p.name, p.dtype, p.shape) for p in plan.inputs),
+            outputs=tuple(port_of(n, dtypes[n], shape) for n, shape in measured.items()),
             states=states,
             source={"adopted": self.original.path.name, "sha256": self.original.sha256},
             signal=self.options.signal,
@@ -184,14 +185,6 @@ def _stacked_shape(stacked: Stacked, shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
         (TIME if size == 1 else f"{size}*{TIME}") if axis == stacked.axis else dim
         for axis, dim in enumerate(shape)
     )
-
-
-def _port(name: str, dtype: str, shape: tuple[Dim, ...]) -> Port:
-    batch_axis, time_axis = (
-        next((i for i, dim in enumerate(shape) if dim_factor(dim, symbol)), None)
-        for symbol in (BATCH, TIME)
-    )
-    return Port(name, dtype, shape, batch_axis, time_axis)
 
 
 def _shown(shape: tuple[Dim, ...]) -> str:

@@ -1,7 +1,7 @@
 """Repeats a graph that takes exactly one frame, so that it takes any number of them.
 
 The whole graph becomes the body of one `Scan`: states are its loop state, and each iteration gets
-one frame. So the file keeps the contract's promise, which is that chunks of any length give the same.
+one frame. So the file keeps the contract's promise: chunks of any length give the same.
 
 Rules:
     1. An input's time axis of ``frame * time`` entries is divided into ``[time, frame]``; the scan

@@ -23,8 +23,7 @@ from rnnedge_runtime.contract import BATCH, TIME, Port, State, dim_factor
 
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-10}
 """What two runs may differ by, relative to a tensor's largest value but at least to 1."""
-_LENGTHS = (1, 2, 0, 4, 1, 3, 5)
-FRAMES = sum(_LENGTHS)
+FRAMES = 16
 
 
 @dataclass
@@ -39,6 +38,7 @@ class Trial:
         batches: numbers of rows to try.
         seed: of the random signals.
         where: the file, for errors.
+        frames: of a signal.
     """
 
     model: Model
@@ -48,6 +48,7 @@ class Trial:
     batches: Sequence[int]
     seed: int
     where: str
+    frames: int = FRAMES
     _worst: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,12 +68,15 @@ class Trial:
             Check(
                 "random chunks",
                 f"equal to the original {'frame by frame' if self.one_by_one else 'in one run'}, "
-                f"{FRAMES} frames, batches {batches}: {self._said('chunks')}",
+                f"{self.frames} frames, batches {batches}: {self._said('chunks')}",
             )
         ]
         if max(self.batches) > 1:
             self._rows(max(self.batches))
             checks.append(Check("rows apart", f"a row alone gives the same: {self._said('rows')}"))
+            if self._can_reset_rows():
+                self._reset_row(max(self.batches))
+                checks.append(Check("one row reset", f"starts anew alone: {self._said('reset')}"))
         checks += [Check(f"state {s.name} matters", self._matters(s)) for s in self._all_states()]
         return tuple(checks)
 
@@ -80,14 +84,13 @@ class Trial:
         return self.model.contract.states
 
     def _chunks(self, batch: int) -> None:
-        inputs, stream = self.inputs(batch, FRAMES), self.model.stream(batch)
+        inputs, stream = self.inputs(batch, self.frames), self.model.stream(batch)
         before = {s.input: stream.state[s.name] for s in self._states.values()}
-        lengths = [1] * FRAMES if self.one_by_one else [FRAMES]
-        whole = self.driver.drive(inputs, before, lengths)
+        whole = self.driver.drive(inputs, before, self._runs(self.frames))
         pieces, start = [], 0
-        for length in self._random.permutation(_LENGTHS):
-            pieces.append(self._push(stream, inputs, start, int(length)))
-            start += int(length)
+        for length in self._random_lengths():
+            pieces.append(self._push(stream, inputs, start, length))
+            start += length
         for port in self.model.contract.outputs:
             got = self._collect(port, pieces)
             expected = self._expected(port, whole.outputs)
@@ -96,6 +99,16 @@ class Trial:
         for source, state in self._states.items():
             told = f"state {state.name!r}"
             self._same(told, after[state.name], whole.states[source], "chunks", self._advice())
+
+    def _runs(self, frames: int) -> list[int]:
+        """Frames of each run of the original."""
+        return [1] * frames if self.one_by_one else [frames]
+
+    def _random_lengths(self) -> list[int]:
+        """Lengths that add up to all frames; single frames and none at all among them."""
+        cuts = np.sort(self._random.integers(0, self.frames - 1, self.frames // 3))
+        edges = np.concatenate([[0], cuts, [self.frames - 1, self.frames]])
+        return [int(length) for length in np.diff(edges)]
 
     def _advice(self) -> str:
         if self.one_by_one:
@@ -133,8 +146,8 @@ class Trial:
         return np.asarray(stack(found, axis=port.time_axis))
 
     def _rows(self, batch: int) -> None:
-        inputs, states = self.inputs(batch, FRAMES), self._random_states(batch)
-        lengths = [1] * FRAMES if self.one_by_one else [FRAMES]
+        inputs, states = self.inputs(batch, self.frames), self._random_states(batch)
+        lengths = self._runs(self.frames)
         together = self.driver.drive(inputs, states, lengths)
         for row in range(batch):
             mine = {p.name: _row(p, inputs[p.name], row, batch) for p in self.model.contract.inputs}
@@ -151,19 +164,48 @@ class Trial:
                 told = f"state {state.name!r}, row {row}"
                 self._same(told, alone.states[source], expected, "rows", _ROWS_MIX)
 
+    def _can_reset_rows(self) -> bool:
+        contract = self.model.contract
+        tensors: tuple[Port | State, ...] = (*contract.states, *contract.inputs)
+        return all(tensor.batch_axis is not None for tensor in tensors)
+
+    def _reset_row(self, batch: int) -> None:
+        """Row 1 begins anew in the middle of the signal; the others notice nothing."""
+        half = self.frames // 2
+        inputs, stream = self.inputs(batch, 2 * half), self.model.stream(batch)
+        start = {source: stream.state[s.name] for source, s in self._states.items()}
+        second = {p.name: _frames(p, inputs[p.name], half) for p in self.model.contract.inputs}
+        whole = self.driver.drive(inputs, start, self._runs(2 * half))
+        fresh = self.driver.drive(second, start, self._runs(half))
+        self._push(stream, inputs, 0, half)
+        stream.reset(rows=[1])
+        got = self._push(stream, inputs, half, half)
+        for port in self.model.contract.outputs:
+            if port.batch_axis is None:
+                continue
+            expected = self._expected(port, fresh.outputs)
+            told = f"output {port.name!r}"
+            one = [_row(port, array, 1, batch) for array in (got[port.name], expected)]
+            self._same(f"{told}, row 1", one[0], one[1], "reset", _NOT_BY_ROWS)
+            others = self._expected(port, whole.outputs)
+            if port.time_axis is not None:
+                others = _frames(port, others, half)
+            one = [_row(port, array, 0, batch) for array in (got[port.name], others)]
+            self._same(f"{told}, row 0", one[0], one[1], "reset", _NOT_BY_ROWS)
+
     def _matters(self, state: State) -> str:
         batch = self.batches[0]
-        inputs = self.inputs(batch, 3)
+        inputs = self.inputs(batch, self.frames)
         before = self.model.initial_state(batch)
         moved = before | {state.name: self._moved(before[state.name])}
         one, other = (self.model.run(inputs, start) for start in (before, moved))
-        third = self.model.run(self.inputs(batch, 3), moved)
+        third = self.model.run(self.inputs(batch, self.frames), moved)
         self._check_next(state, moved, [one.states, other.states, third.states])
         effect = max(_distance(one.outputs[n], other.outputs[n]) for n in one.outputs)
         if effect == 0:
             raise AdoptionError(
                 "the state has no effect: whatever it holds, the outputs are the same",
-                where=f"--state {state.input}={state.output}, {self.where}",
+                where=f"state {state.name!r}, {self.where}",
                 fix="it is no state, or another output is its next value; if the input never "
                 "changes, store its value with --set",
             )
@@ -228,7 +270,12 @@ class Trial:
         return np.asarray(value + np.ones((), value.dtype))
 
 
-_CHECKS = {"chunks": "random chunks", "rows": "a row alone"}
+_CHECKS = {
+    "chunks": "random chunks",
+    "rows": "a row alone",
+    "reset": "a stream of which one row was reset",
+}
+_NOT_BY_ROWS = "the batch axis of a state is wrong: name its axes with --axes"
 _ROWS_MIX = (
     "the file mixes the rows of the batch, or an axis is wrong: name it by its size, with --axes, "
     "and open one stream per signal"
@@ -248,6 +295,15 @@ def sizes_of(tensor: Port | State, batch: int, frames: int) -> list[int]:
         d if isinstance(d, int) else dim_factor(d, BATCH) * batch + dim_factor(d, TIME) * frames
         for d in tensor.shape
     ]
+
+
+def _frames(port: Port, array: Array, start: int) -> Array:
+    """The frames from `start` on."""
+    axis = port.time_axis
+    if axis is None:
+        return array
+    first = start * dim_factor(port.shape[axis], TIME)
+    return array[(slice(None),) * axis + (slice(first, None),)]
 
 
 def _row(tensor: Port | State, array: Array, row: int, batch: int) -> Array:

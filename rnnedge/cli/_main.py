@@ -22,6 +22,7 @@ from rnnedge.cli.doctor import doctor
 from rnnedge.cli.export import export
 from rnnedge.cli.generate import generate
 from rnnedge.cli.inspect import inspect
+from rnnedge.cli.lift import lift
 from rnnedge.cli.run import run
 from rnnedge.cli.train import app as train
 from rnnedge.cli.verify import verify
@@ -56,6 +57,7 @@ app.command()(verify)
 app.command()(inspect)
 app.command()(run)
 app.command()(adopt)
+app.command()(lift)
 app.add_typer(train)
 app.command()(generate)
 app.command()(doctor)
