@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from rnnedge.adoption.errors import AdoptionError
-from rnnedge.adoption.files import Declared, Original, known
+from rnnedge.adoption.files import Declared, Original
 from rnnedge.adoption.options import Array, Value
 from rnnedge.adoption.rewrite import remove_input
 
@@ -18,18 +18,12 @@ def frozen_values(original: Original, values: Mapping[str, Value]) -> dict[str, 
     """The values as arrays of their inputs' types.
 
     Raises:
-        AdoptionError: an input is unknown, or a value does not fit it.
+        AdoptionError: a value does not fit its input.
     """
-    found = {}
-    for name, value in values.items():
-        if name not in original.inputs:
-            raise AdoptionError(
-                f"the graph has no input {name!r}",
-                where=f"--set {name}, {original.path}",
-                fix=f"its inputs are: {known(list(original.inputs))}",
-            )
-        found[name] = fitted(np.asarray(value), original.inputs[name], f"--set {name}")
-    return found
+    return {
+        name: fitted(np.asarray(value), original.inputs[name], f"--set {name}")
+        for name, value in values.items()
+    }
 
 
 def fitted(array: Array, port: Declared, where: str) -> Array:

@@ -80,8 +80,8 @@ def make_plan(original: Original, options: AdoptOptions) -> Plan:
     Raises:
         AdoptionError: they contradict each other, or something is missing.
     """
-    frozen = frozen_values(original, options.values)
     _check_names(original, options)
+    frozen = frozen_values(original, options.values)
     inputs = tuple(
         name_input(original, name, options.axes, options.contexts.get(name, 0))
         for name in original.inputs

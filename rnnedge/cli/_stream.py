@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from rnnedge.cli._frames import Arrays, Source, open_sink, open_source
+from rnnedge.cli._frames import Arrays, Source, entries_per_frame, open_sink, open_source
 from rnnedge.cli._output import replacing
 from rnnedge.report.run import RunSummary, Stopwatch
 from rnnedge_runtime import load
@@ -75,7 +75,7 @@ def _timed(step: Step, inputs: Arrays, contract: Contract, watch: Stopwatch) -> 
 def _frames(inputs: Arrays, contract: Contract) -> int:
     for port in contract.inputs:
         if port.time_axis is not None:
-            return int(inputs[port.name].shape[port.time_axis])
+            return int(inputs[port.name].shape[port.time_axis]) // entries_per_frame(port)
     return 1  # of a whole-sequence model whose inputs have no time
 
 
@@ -136,7 +136,8 @@ def _frame_s(contract: Contract, source: Source) -> float | None:
     """Seconds of signal per input frame."""
     if contract.signal is not None:
         return contract.signal.hop_samples / contract.signal.sample_rate_hz
-    return 1 / source.sample_rate_hz if source.sample_rate_hz else None
+    entries = max(entries_per_frame(port) for port in contract.inputs)
+    return entries / source.sample_rate_hz if source.sample_rate_hz else None
 
 
 def _summary(

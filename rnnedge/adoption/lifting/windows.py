@@ -10,6 +10,8 @@ Rules:
     3. Padding the end adds frames that mean nothing (`Place.excess`). They may be cut off again.
     4. A slice from s on moves the start s frames on, and may cut off what means nothing.
     5. Only a start of 0 without excess may be an output, or go into a recurrence.
+    6. Where the last k frames of the signal itself are cut off, what is left comes k frames late:
+       it is numbered anew, if enough frames of the past are there to begin with.
 """
 
 from __future__ import annotations
@@ -161,10 +163,7 @@ def pad(view: View) -> list[Flow]:
         pads[index] = 0
         context = Context(view.node, view.name(0), place.axis, past, _pad_value(view))
         _keep(view, place, replace(context, pads=tuple(pads)))
-    start, excess = place.start - past, place.excess + future
-    if start > 0 or excess < 0:
-        raise view.refuse("it cuts off frames of the signal")
-    return [replace(place, start=start, excess=excess)]
+    return [_renumbered(view, place, place.start - past, place.excess + future)]
 
 
 def _pad_axes(view: View, rank: int) -> list[int]:
@@ -217,10 +216,17 @@ def _cut(view: View, place: Place, start: int) -> Flow:
     except OddShapeError as error:
         raise view.refuse("it picks some of them by number") from error
     moved = place.start + start
-    excess = offset + moved
-    if start < 0 or moved > 0 or not 0 <= excess <= place.excess:
-        raise view.refuse("it cuts off frames of the signal, or shifts them")
-    return replace(place, start=moved, excess=excess)
+    if start < 0 or offset + moved > place.excess:
+        raise view.refuse("it picks some of them by number")
+    return _renumbered(view, place, moved, offset + moved)
+
+
+def _renumbered(view: View, place: Place, start: int, excess: int) -> Place:
+    """Rule 6."""
+    late = max(0, -excess)
+    if start + late > 0:
+        raise view.refuse("it cuts off frames of the signal")
+    return replace(place, start=start + late, excess=excess + late)
 
 
 def _slice_index(view: View, axis: int, rank: int) -> int | None:
