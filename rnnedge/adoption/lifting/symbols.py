@@ -73,6 +73,9 @@ def infer_shapes(model: onnx.ModelProto, where: str) -> Shapes:
             where=where,
             fix="export it with dynamic batch and time, or name the sizes that are fixed in --axes",
         ) from error
+    for value in copy.graph.input:
+        # Where a symbol meets a number, the inference takes the number for it, everywhere.
+        _check_free(value, inference.known_vi_[value.name], where)
     sizes = {
         name: tuple(_size(dim) for dim in value.type.tensor_type.shape.dim)
         for name, value in inference.known_vi_.items()
@@ -87,6 +90,20 @@ def infer_shapes(model: onnx.ModelProto, where: str) -> Shapes:
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type
     }
     return Shapes(sizes, numbers, dtypes)
+
+
+def _check_free(declared: onnx.ValueInfoProto, found: onnx.ValueInfoProto, where: str) -> None:
+    pairs = zip(declared.type.tensor_type.shape.dim, found.type.tensor_type.shape.dim, strict=True)
+    for before, after in pairs:
+        if before.dim_param in _SYMBOLS and after.dim_param != before.dim_param:
+            size = after.dim_value if after.HasField("dim_value") else after.dim_param
+            raise AdoptionError(
+                f"the graph takes no {before.dim_param} but {size}: a size was fixed at export, or "
+                "a stored table has that many entries",
+                where=f"input {declared.name!r}, {where}",
+                fix="export it with dynamic batch and time; if the size is meant, write it as a "
+                "number in --axes",
+            )
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> Size:
