@@ -19,7 +19,7 @@ from rnnedge.adoption.drive import Arrays, HandDriver
 from rnnedge.adoption.errors import AdoptionError
 from rnnedge.adoption.options import Array
 from rnnedge.adoption.result import Check
-from rnnedge_runtime import Model
+from rnnedge_runtime import Model, Stream
 from rnnedge_runtime.contract import BATCH, TIME, Port, State, dim_factor
 
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-10}
@@ -119,7 +119,7 @@ class Trial:
             "entries and gives one result for them, write 'N*time'"
         )
 
-    def _push(self, stream: object, inputs: Arrays, start: int, length: int) -> Arrays:
+    def _push(self, stream: Stream, inputs: Arrays, start: int, length: int) -> Arrays:
         chunk = {}
         for port in self.model.contract.inputs:
             array = inputs[port.name]
@@ -130,7 +130,7 @@ class Trial:
             chunk[port.name] = array
         if length == 0 and any(port.time_axis is None for port in self.model.contract.outputs):
             return {}
-        outputs = stream.push(chunk)  # type: ignore[attr-defined]
+        outputs = stream.push(chunk)
         if isinstance(outputs, dict):
             return outputs
         return {self.model.contract.outputs[0].name: outputs}
