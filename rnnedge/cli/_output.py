@@ -156,6 +156,21 @@ def check_overwrite(path: Path, *, force: bool, option: str = "--output") -> Non
         )
 
 
+def check_file_output(path: Path, *, force: bool) -> None:
+    """As `check_overwrite`, for what cannot go to stdout.
+
+    Raises:
+        RnnEdgeError: the output is stdout, or `check_overwrite` refuses it.
+    """
+    from rnnedge_runtime.errors import RnnEdgeError
+
+    if path == STANDARD_STREAM:
+        raise RnnEdgeError(
+            "a model cannot go to stdout", where="--output -", fix="name a file: -o model.onnx"
+        )
+    check_overwrite(path, force=force)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a name beside `path` to write to; renames it to `path` once all went well.

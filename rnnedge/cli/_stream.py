@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from rnnedge.cli._ending import Ending
-from rnnedge.cli._frames import Arrays, Sink, Source, open_sink, open_source
+from rnnedge.cli._frames import (
+    Arrays,
+    Sink,
+    Source,
+    entries_per_frame,
+    open_sink,
+    open_source,
+)
 from rnnedge.cli._output import replacing
 from rnnedge.report.latency import Latency
 from rnnedge.report.run import RunSummary, Stopwatch
@@ -94,7 +101,7 @@ def _finish(ending: Ending, sink: Sink, watch: Stopwatch) -> None:
 def _frames(inputs: Arrays, contract: Contract) -> int:
     for port in contract.inputs:
         if port.time_axis is not None:
-            return int(inputs[port.name].shape[port.time_axis])
+            return int(inputs[port.name].shape[port.time_axis]) // entries_per_frame(port)
     return 1  # of a whole-sequence model whose inputs have no time
 
 
@@ -146,7 +153,8 @@ def _frame_s(contract: Contract, source: Source) -> float | None:
     """Seconds of signal per input frame."""
     if contract.signal is not None:
         return contract.signal.hop_samples / contract.signal.sample_rate_hz
-    return 1 / source.sample_rate_hz if source.sample_rate_hz else None
+    entries = max(entries_per_frame(port) for port in contract.inputs)
+    return entries / source.sample_rate_hz if source.sample_rate_hz else None
 
 
 def _summary(

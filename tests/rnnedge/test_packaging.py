@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"rnnedge": ".", "rnnedge_exporters": "exporters", "rnnedge_runtime": "runtime"}
 DEPENDENCIES = {
-    "rnnedge": {"rnnedge-runtime", "numpy", "onnx", "rich", "soundfile", "typer"},
+    "rnnedge": {"rnnedge-runtime", "numpy", "onnx", "rich", "soundfile", "sympy", "typer"},
     "rnnedge_exporters": {
         "rnnedge-runtime", "numpy", "onnx", "onnx-ir", "onnxscript", "safetensors", "torch",
     },
