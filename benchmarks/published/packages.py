@@ -1,0 +1,181 @@
+"""Networks as packages on PyPI ship them: the authors' own code, unchanged."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
+from case import Case
+from torch import Tensor, nn
+
+
+def part_of(package: str, module: str) -> Any:
+    """Imports ``package.module`` without what the package's own ``__init__`` pulls in.
+
+    The packages import data sets, trainers and compiled audio libraries first; their networks need
+    torch only. So every parent of `module` becomes a bare package.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
+    known = sys.modules.get(package)
+    if known is not None:
+        folder = Path(next(iter(known.__path__)))
+    else:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise ImportError(f"{package} is not installed")
+        folder = Path(spec.origin).parent
+    name = package
+    for part in ["", *module.split(".")[:-1]]:
+        if part:
+            name, folder = f"{name}.{part}", folder / part
+        if name not in sys.modules:
+            bare = ModuleType(name)
+            bare.__path__ = [str(folder)]
+            sys.modules[name] = bare
+    return importlib.import_module(f"{package}.{module}")
+
+
+class Only(nn.Module):
+    """Calls a network with one argument, leaving the optional ones of its forward at home."""
+
+    def __init__(self, net: nn.Module, past: int = 0) -> None:
+        super().__init__()
+        self.net, self.past = net, past
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(F.pad(x, (self.past, 0)) if self.past else x)
+
+
+def tcn(**options: Any) -> nn.Module:
+    package = importlib.import_module("pytorch_tcn")
+    return Only(package.TCN(6, [8, 8, 12], kernel_size=3, **options))
+
+
+def demucs(**options: Any) -> nn.Module:
+    package = importlib.import_module("denoiser.demucs")
+    return package.Demucs(hidden=4, depth=3, **options)
+
+
+def tasnet_masks(norm: str, causal: bool) -> nn.Module:
+    package = part_of("asteroid", "masknn.convolutional")
+    sizes = {"n_blocks": 3, "n_repeats": 2, "bn_chan": 8, "hid_chan": 12, "skip_chan": 8}
+    return package.TDConvNet(16, 2, norm_type=norm, causal=causal, **sizes)
+
+
+def lstm_masks() -> nn.Module:
+    package = part_of("asteroid", "masknn.recurrent")
+    return package.LSTMMasker(16, 2, hid_size=12, n_layers=2)
+
+
+def dprnn() -> nn.Module:
+    package = part_of("asteroid", "masknn.recurrent")
+    return package.DPRNN(
+        16, 2, bn_chan=8, hid_size=12, chunk_size=8, n_repeats=2, bidirectional=False
+    )
+
+
+def torchaudio(module: str, name: str, **options: Any) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        return Only(getattr(part_of("torchaudio", f"models.{module}"), name)(**options))
+
+    return make
+
+
+def conformer(**options: Any) -> nn.Module:
+    package = importlib.import_module("conformer")
+    return package.ConformerConvModule(dim=16, **options)
+
+
+def conformer_block() -> nn.Module:
+    package = importlib.import_module("conformer")
+    return Only(package.ConformerBlock(dim=16, dim_head=8, heads=2, conv_causal=True))
+
+
+def nam_wavenet() -> nn.Module:
+    package = part_of("nam", "models.wavenet._wavenet")
+    layers = {
+        "condition_size": 1,
+        "kernel_size": 3,
+        "activation": "Tanh",
+        "gated": False,
+        "head_bias": False,
+    }
+    arrays = [
+        {"input_size": 1, "channels": 6, "head_size": 4, "dilations": [1, 2, 4, 8], **layers},
+        {"input_size": 6, "channels": 4, "head_size": 1, "dilations": [1, 2, 4, 8], **layers},
+    ]
+    net = package.WaveNet.init_from_config({"layers_configs": arrays, "head_scale": 0.02})
+    return Only(net, past=net.receptive_field - 1)
+
+
+MONO = {"x": "float32[batch, 1, time]"}
+FEATURES = {"x": "float32[batch, 16, time]"}
+SENSORS = {"x": "float32[batch, 6, time]"}
+CASES = [
+    Case("pytorch-tcn", "pytorch-tcn 1.2.3", tcn, SENSORS),
+    Case(
+        "pytorch-tcn-gated",
+        "pytorch-tcn 1.2.3",
+        lambda: tcn(use_gate=True, use_skip_connections=True, activation="tanh"),
+        SENSORS,
+    ),
+    Case("pytorch-tcn-same", "pytorch-tcn 1.2.3", lambda: tcn(causal=False), SENSORS),
+    Case(
+        "demucs-package",
+        "denoiser 0.1.5",
+        lambda: demucs(normalize=False, resample=1),
+        MONO,
+    ),
+    Case("demucs-normalize", "denoiser 0.1.5", demucs, MONO),
+    Case(
+        "td-conv-net-cumulative",
+        "asteroid 0.7.0",
+        lambda: tasnet_masks("cLN", True),
+        FEATURES,
+    ),
+    Case("td-conv-net-causal-bn", "asteroid 0.7.0", lambda: tasnet_masks("BN", True), FEATURES),
+    Case("td-conv-net-global", "asteroid 0.7.0", lambda: tasnet_masks("gLN", False), FEATURES),
+    Case("lstm-masker", "asteroid 0.7.0", lstm_masks, FEATURES),
+    Case("dprnn", "asteroid 0.7.0", dprnn, FEATURES),
+    Case("nam-wavenet", "neural-amp-modeler 0.13.0", nam_wavenet, MONO),
+    Case(
+        "conformer-conv-causal",
+        "conformer 0.3.2",
+        lambda: conformer(causal=True, kernel_size=7),
+        {"x": "float32[batch, time, 16]"},
+    ),
+    Case(
+        "conformer-conv-same",
+        "conformer 0.3.2",
+        lambda: conformer(causal=False, kernel_size=7),
+        {"x": "float32[batch, time, 16]"},
+    ),
+    Case("conformer-block", "conformer 0.3.2", conformer_block, {"x": "float32[batch, time, 16]"}),
+    Case(
+        "torchaudio-conv-tasnet",
+        "torchaudio 2.11.0",
+        torchaudio("conv_tasnet", "ConvTasNet", enc_num_feats=16, msk_num_feats=8,
+                   msk_num_hidden_feats=8, msk_num_layers=2, msk_num_stacks=2),
+        MONO,
+    ),
+    Case(
+        "torchaudio-wav2letter",
+        "torchaudio 2.11.0",
+        torchaudio("wav2letter", "Wav2Letter", input_type="mfcc", num_features=13),
+        {"x": "float32[batch, 13, time]"},
+    ),
+    Case(
+        "torchaudio-deepspeech",
+        "torchaudio 2.11.0",
+        torchaudio("deepspeech", "DeepSpeech", n_feature=16, n_hidden=16),
+        {"x": "float32[batch, 1, time, 16]"},
+    ),
+]  # fmt: skip
