@@ -41,7 +41,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     exported = _capture_again(program)
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
-        with _quiet():
+        with quiet():
             onnx_program = torch.onnx.export(
                 exported,
                 dynamo=True,
@@ -49,6 +49,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
                 input_names=inputs,
                 output_names=outputs,
                 custom_translation_table=TRANSLATIONS,
+                optimize=False,  # see `optimize/simplify.py`
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -141,7 +142,7 @@ def _cause(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's notes on its own working are not for our users."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
