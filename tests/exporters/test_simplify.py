@@ -44,3 +44,24 @@ def test_batch_normalisation_goes_into_the_convolution():
 
     graph = convert(Normed().eval(), SPEC).model.graph
     assert sorted(node.op_type for node in graph) == ["Concat", "Conv", "Slice", "Transpose"]
+
+
+def test_a_bidirectional_layers_output_is_transposed_once():
+    class Across(nn.Module):
+        """Both ways over features, time in the batch."""
+
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(1, 2, batch_first=True, bidirectional=True)
+
+        def forward(self, x):
+            y = self.rnn(x.reshape(-1, 3, 1))[0]
+            return y.reshape(x.shape[0], x.shape[1], 12)
+
+    module, x = Across().eval(), np.random.default_rng(0).standard_normal((2, 5, 3))
+    with torch.no_grad():
+        exact = module.double()(torch.from_numpy(x)).numpy()
+    model = load(convert(module.float(), SPEC).to_bytes())
+    np.testing.assert_allclose(model.run(x.astype("f")).outputs["output"], exact, atol=1e-6)
+    graph = convert(module, SPEC).model.graph
+    assert [node.op_type for node in graph].count("Transpose") == 2
