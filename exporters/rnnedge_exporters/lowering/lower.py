@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import OutputFixPass
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
@@ -59,7 +60,13 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
     assert onnx_program is not None  # noqa: S101 - no file was asked for
-    return onnx_program.model
+    model = onnx_program.model
+    # A state that is handed on unchanged is an input and an output at once, with one name.
+    OutputFixPass()(model)
+    for values, given in ((model.graph.inputs, inputs), (model.graph.outputs, outputs)):
+        for value, name in zip(values, given, strict=True):
+            value.name = name
+    return model
 
 
 def _capture_again(program: StreamProgram) -> ExportedProgram:

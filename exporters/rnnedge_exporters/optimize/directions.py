@@ -1,7 +1,7 @@
 """Pass: the output of a bidirectional layer is transposed once, not twice.
 
-ONNX's recurrent operators give ``[time, directions, batch, hidden]``. PyTorch's layout is reached by
-a transposition and a reshape that joins directions and hidden, and with ``batch_first`` by another
+ONNX's recurrent operators give ``[time, directions, batch, hidden]``. PyTorch has directions and
+hidden as one axis, which takes a transposition and a reshape, and with ``batch_first`` another
 transposition after these.
 
 Rules:

@@ -57,8 +57,8 @@ def to_stream(program: Program) -> StreamProgram:
         for state in forward
     ]
     results = [output.node for output in outputs.values()]
-    for name, value in writer.constants.items():
-        program.graph_module.register_buffer(name, value)
+    for name, value in writer.holds.items():
+        setattr(program.graph_module, name, value)
     states_left = _used_states(writer.graph, [*results, *(s.end for s in forward)], writer.states)
     graph_module = GraphModule(program.graph_module, writer.graph)
     states = (*divide_layers(graph_module, forward), *states_left)
