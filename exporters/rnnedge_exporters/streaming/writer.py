@@ -285,10 +285,16 @@ class Writer:
             # What stands beyond the signal's start is fetched from the signal.
             sizes = [int(s) if isinstance(s, int) else 1 for s in shape]
             initial = torch.full(sizes, fill, dtype=value.dtype)
-        batch = self.rows[source]
-        start = self.state(origin, role, "context", value.new_empty(shape), initial, batch)
+        example = value.new_empty(shape)
+        if value.is_complex():
+            # A state is real: its last axis holds the two parts.
+            chunk = self.call(origin, aten.view_as_real.default, chunk)
+            initial, example = torch.view_as_real(initial), torch.view_as_real(example)
+        start = self.state(origin, role, "context", example, initial, self.rows[source])
         joined = self.call(origin, aten.cat.default, [start, chunk], axis)
         self.end_state(start, self.slice(origin, joined, axis, -count, None))
+        if value.is_complex():
+            joined = self.call(origin, aten.view_as_complex.default, joined)
         return joined
 
     def delayed(self, origin: Node, source: Node, by: int) -> Node:
