@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import shape_of
+from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.constants import fold_constants
@@ -116,7 +116,7 @@ def _spare(program: Program, found: Clocks) -> dict[Node, int]:
 
 def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None:
     for node in program.graph_module.graph.nodes:
-        if node.op == "output":
+        if node.op == "output" or operator_name(node) == "_assert_tensor_metadata":
             continue
         source = node.args[0] if node.target is operator.getitem else None
         if isinstance(source, Node) and is_over_time(source, writer.clocks):
