@@ -119,3 +119,14 @@ def test_a_mask_that_is_not_the_same_on_each_diagonal_is_refused():
 
     with pytest.raises(StreamingError, match="distance of two frames alone"):
         Streamed(Lambda(forward), SPEC)
+
+
+def test_a_window_is_found_at_another_rate_than_the_inputs():
+    module = Lambda(
+        lambda m, x: attention_of(m, m.down(x.transpose(1, 2)).transpose(1, 2)),
+        down=nn.Conv1d(4, 4, 3, stride=3),
+        project=nn.Linear(4, 12),
+    )
+    stream = Streamed(module, SPEC)
+    assert stream.states["keys"] == ["batch", 4, 3]
+    stream.check()
