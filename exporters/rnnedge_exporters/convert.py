@@ -19,7 +19,7 @@ from rnnedge_exporters.optimize import name_graph, strip_notes
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_exporters.streaming import to_sequence, to_stream
-from rnnedge_runtime.contract import METADATA_KEY, Contract, Mode, Signal
+from rnnedge_runtime.contract import CLOCKS_KEY, METADATA_KEY, Contract, Mode, Signal
 
 DEFAULT_OPSET = 22
 OPSETS = range(18, 24)
@@ -33,7 +33,7 @@ class Converted:
     Attributes:
         model: without metadata.
         contract: what the file will promise.
-        metadata: further metadata of the file: the module's own, and initial states.
+        metadata: further metadata of the file: the module's own, initial states, and clocks.
     """
 
     model: ir.Model
@@ -94,6 +94,8 @@ def convert(
         signal=signal,
     )
     metadata |= initial_tensors(streaming)
+    if streaming.clocks:
+        metadata[CLOCKS_KEY] = streaming.clocks
     model = lower(streaming, opset=opset)
     name_graph(model, graph_shapes(contract))
     strip_notes(model)

@@ -43,6 +43,9 @@ class Accumulate:
 
     inputs: Clock
 
+    def __str__(self) -> str:
+        return "goes on from a running total"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         source, axis = source_of(node), writer.unfolded_axis(node, self.inputs)
@@ -70,6 +73,9 @@ class Accumulate:
 @dataclass(frozen=True)
 class First:
     """The values of a pair of values and indices; a `Plan`."""
+
+    def __str__(self) -> str:
+        return ""
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

@@ -74,6 +74,7 @@ class StreamProgram:
         states: what is carried from run to run.
         multiple: a run takes a number of frames that is a multiple of it.
         time_axes: of those inputs that have one.
+        clocks: as JSON, for the file; empty for whole sequences.
     """
 
     graph_module: GraphModule
@@ -82,6 +83,7 @@ class StreamProgram:
     states: tuple[StreamState, ...] = ()
     multiple: int = 1
     time_axes: Mapping[Node, int] = field(default_factory=dict)
+    clocks: str = ""
 
 
 def placeholder_like(graph: Graph, name: str, like: Node) -> Node:

@@ -13,6 +13,7 @@ from rnnedge_exporters.streaming.axes import shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.constants import fold_constants
+from rnnedge_exporters.streaming.dump import rows_of, to_json
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
 from rnnedge_exporters.streaming.layer_states import divide_layers
 from rnnedge_exporters.streaming.length import Length
@@ -43,7 +44,7 @@ def to_stream(program: Program) -> StreamProgram:
     # What nothing reads is no part of the stream, and needs no state.
     graph.eliminate_dead_code()
     found = Clocks(program)
-    clocks = found.clocks
+    clocks, dump = found.clocks, to_json(rows_of(program, found))
     rows = find_rows(graph, find_symbol(program, BATCH))
     forward = tie_forward_states(program.graph_module, program.states, clocks, rows)
     for node in program.outputs.values():
@@ -67,7 +68,7 @@ def to_stream(program: Program) -> StreamProgram:
     finished = _finished(graph_module, inputs, outputs, states, writer.multiple)
     specs = program.call.inputs
     axes = {inputs[n]: axis for n, spec in specs.items() if (axis := spec.axis(TIME)) is not None}
-    return replace(finished, time_axes=axes)
+    return replace(finished, time_axes=axes, clocks=dump)
 
 
 def to_sequence(program: Program) -> StreamProgram:
