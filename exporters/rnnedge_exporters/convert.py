@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
-from rnnedge_exporters.capture import Call, bind, capture
+from rnnedge_exporters.capture import Call, Program, bind, capture
 from rnnedge_exporters.errors import SpecError
-from rnnedge_exporters.lowering import lower
+from rnnedge_exporters.lowering import Origin, lower, read_origins
 from rnnedge_exporters.optimize import name_graph, strip_notes
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
-from rnnedge_exporters.streaming import to_sequence, to_stream
+from rnnedge_exporters.streaming import StreamProgram, to_sequence, to_stream
 from rnnedge_runtime.contract import CLOCKS_KEY, METADATA_KEY, Contract, Mode, Signal
 
 DEFAULT_OPSET = 22
@@ -48,6 +50,24 @@ class Converted:
         return bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
 
 
+@dataclass(frozen=True)
+class Stages:
+    """A conversion and what it went through, for who looks for the place where two differ.
+
+    Attributes:
+        converted: its result.
+        program: the whole-sequence program.
+        streaming: the streaming program, as it was before lowering. Its ports and states have the
+            names of nodes that `graph_module` has too, but are not these nodes.
+        origins: which of its nodes a value of the ONNX graph is, by the value's name.
+    """
+
+    converted: Converted
+    program: Program
+    streaming: StreamProgram
+    origins: Mapping[str, Origin]
+
+
 def convert(
     module: nn.Module,
     inputs: Mapping[str, str] | Sequence[str],
@@ -75,6 +95,28 @@ def convert(
         SpecError, CaptureError, StreamingError, LoweringError: each says what, where and how to
             fix it.
     """
+    return convert_in_stages(
+        module,
+        inputs,
+        states=states,
+        mode=mode,
+        opset=opset,
+        signal=signal,
+        checkpoint_sha256=checkpoint_sha256,
+    ).converted
+
+
+def convert_in_stages(
+    module: nn.Module,
+    inputs: Mapping[str, str] | Sequence[str],
+    *,
+    states: Sequence[str] = (),
+    mode: Mode = "stream",
+    opset: int = DEFAULT_OPSET,
+    signal: Signal | None = None,
+    checkpoint_sha256: str | None = None,
+) -> Stages:
+    """As `convert`, and keeps what it went through. The same module gives the same stages."""
     if opset not in OPSETS:
         raise SpecError(
             f"opset {opset} is not between {OPSETS[0]} and {OPSETS[-1]}",
@@ -96,11 +138,16 @@ def convert(
     metadata |= initial_tensors(streaming)
     if streaming.clocks:
         metadata[CLOCKS_KEY] = streaming.clocks
+    # Lowering edits the graph; the tensors are shared.
+    graph_module = streaming.graph_module
+    kept = GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     model = lower(streaming, opset=opset)
     name_graph(model, graph_shapes(contract))
+    origins = read_origins(model)
     strip_notes(model)
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")
-    return Converted(model, contract, metadata)
+    converted = Converted(model, contract, metadata)
+    return Stages(converted, program, replace(streaming, graph_module=kept), origins)
 
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.errors import CaptureError, LoweringError, first_lines
+from rnnedge_exporters.lowering.origins import mark_nodes, mark_values
 from rnnedge_exporters.lowering.translation import TRANSLATIONS
 from rnnedge_exporters.lowering.weights import pack_weights
 from rnnedge_exporters.streaming import StreamProgram
@@ -38,6 +39,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     names = {node: name for name, node in program.inputs.items()}
     names |= {state.start: state.name for state in program.states}
     inputs = [names[n] for n in program.graph_module.graph.find_nodes(op="placeholder")]
+    mark_nodes(program.graph_module.graph)
     exported = _capture_again(program)
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
@@ -58,6 +60,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
     assert onnx_program is not None  # noqa: S101 - no file was asked for
+    mark_values(onnx_program.model, onnx_program.exported_program.graph)
     return onnx_program.model
 
 

@@ -62,6 +62,23 @@ class StreamOutput:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """A tensor with frames of the whole-sequence program, and what gives the same frames in chunks.
+
+    Attributes:
+        whole: the node of the whole-sequence program.
+        stream: the name of the streaming program's node.
+        clock: of `whole`.
+        spare: so many frames at its end are not read, and may differ.
+    """
+
+    whole: Node
+    stream: str
+    clock: Clock
+    spare: int
+
+
+@dataclass(frozen=True)
 class StreamProgram:
     """A program whose states are arguments and results.
 
@@ -75,6 +92,7 @@ class StreamProgram:
         multiple: a run takes a number of frames that is a multiple of it.
         time_axes: of those inputs that have one.
         clocks: as JSON, for the file; empty for whole sequences.
+        twins: in the order in which they are computed.
     """
 
     graph_module: GraphModule
@@ -84,6 +102,7 @@ class StreamProgram:
     multiple: int = 1
     time_axes: Mapping[Node, int] = field(default_factory=dict)
     clocks: str = ""
+    twins: tuple[Twin, ...] = ()
 
 
 def placeholder_like(graph: Graph, name: str, like: Node) -> Node:
