@@ -18,7 +18,7 @@ class Difference:
         tensor: its name, in the streaming program or in the ONNX graph.
         module: path of the module that makes it; empty for the root.
         where: that module, its class, the user's line, and the operator.
-        onnx_node: that makes it, as ``gru/GRU (GRU)``; empty where the stage is ``streaming``.
+        onnx_node: that makes it, ``a/Conv (Conv)``, or several in a row; empty for ``streaming``.
         detail: by how much.
     """
 
@@ -29,14 +29,15 @@ class Difference:
     onnx_node: str
     detail: str
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """For a person."""
         what = {
             "streaming": "the streaming passes go wrong first in",
             "export": "the export to ONNX goes wrong first in",
-            "file": "the file differs from an export of the module first in",
+            "file": "the file differs from the module first in",
         }[self.stage]
-        made = f", ONNX node {self.onnx_node}" if self.onnx_node else ""
-        return f"{what} {self.tensor!r}: {self.where}{made}: {self.detail}"
+        made = [f"  made by: {self.onnx_node}"] if self.onnx_node else []
+        return [f"{what} {self.tensor!r}: {self.detail}", f"  where: {self.where}", *made]
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,10 @@ class Explanation:
 
     def lines(self) -> list[str]:
         """For a person."""
-        lines = [cause.text for cause in self.causes]
-        if self.first is not None:
-            lines.insert(0, str(self.first))
-            if self.first.stage != "file":
-                lines.append("please report this with the module: it is a bug of rnnedge")
+        lines = [] if self.first is None else self.first.lines()
+        lines += [cause.text for cause in self.causes]
+        if self.first is not None and self.first.stage != "file":
+            lines.append("please report this with the module: it is a bug of rnnedge")
         if self.obstacle:
             lines.append(f"not all could be compared: {self.obstacle}")
         if not lines:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -51,6 +50,7 @@ class Oracle:
     Attributes:
         unseen: states of the stream that have no counterpart to give or read; they are judged by
             their effect on outputs only.
+        results: the names of what forward returns, states as ``name.next``.
         index_bound: how large an integer input may be: what the smallest table or one-hot of
             forward takes.
     """
@@ -90,7 +90,8 @@ class Oracle:
             for path in paths
         ]
         with inference(module), bounds:
-            run(module, call.arguments(call.example))
+            outputs, ends = name_results(run(module, call.arguments(call.example)), call)
+        self.results = (*outputs, *(f"{name}.next" for name in ends))
         for handle in handles:
             handle.remove()
         known = Counter(owner.module for owner in self._owners.values() if owner.role == 0)

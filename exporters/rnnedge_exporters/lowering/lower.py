@@ -60,7 +60,9 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
     assert onnx_program is not None  # noqa: S101 - no file was asked for
-    mark_values(onnx_program.model, onnx_program.exported_program.graph)
+    lowered = onnx_program.exported_program
+    assert lowered is not None  # noqa: S101 - it was not dropped
+    mark_values(onnx_program.model, lowered.graph)
     return onnx_program.model
 
 
