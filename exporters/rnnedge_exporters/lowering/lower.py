@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.errors import CaptureError, LoweringError, first_lines
+from rnnedge_exporters.lowering.origins import mark_nodes, mark_values
 from rnnedge_exporters.lowering.translation import TRANSLATIONS
 from rnnedge_exporters.lowering.weights import pack_weights
 from rnnedge_exporters.streaming import StreamProgram
@@ -39,6 +40,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     names = {node: name for name, node in program.inputs.items()}
     names |= {state.start: state.name for state in program.states}
     inputs = [names[n] for n in program.graph_module.graph.find_nodes(op="placeholder")]
+    mark_nodes(program.graph_module.graph)
     exported = _capture_again(program)
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
@@ -60,12 +62,15 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
     assert onnx_program is not None  # noqa: S101 - no file was asked for
+    lowered = onnx_program.exported_program
+    assert lowered is not None  # noqa: S101 - it was not dropped
     model = onnx_program.model
     # A state that is handed on unchanged is an input and an output at once, with one name.
     OutputFixPass()(model)
     for values, given in ((model.graph.inputs, inputs), (model.graph.outputs, outputs)):
         for value, name in zip(values, given, strict=True):
             value.name = name
+    mark_values(model, lowered.graph)
     return model
 
 

@@ -44,6 +44,9 @@ class Accumulate:
 
     inputs: Clock
 
+    def __str__(self) -> str:
+        return "goes on from a running total"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         source, axis = source_of(node), writer.unfolded_axis(node, self.inputs)
@@ -83,6 +86,9 @@ def _scanned(node: Node, chunk: Node, start: Node, axis: int, join: Any, writer:
 @dataclass(frozen=True)
 class First:
     """The values of a pair of values and indices; a `Plan`."""
+
+    def __str__(self) -> str:
+        return ""
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

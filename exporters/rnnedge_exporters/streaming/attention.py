@@ -271,6 +271,9 @@ class Attention:
     delay: int
     masks: frozenset[Node]
 
+    def __str__(self) -> str:
+        return f"context of {self._past} keys and values"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         query, key, value = self.scores.query, self.scores.key, self.value

@@ -53,6 +53,7 @@ from rnnedge_exporters.streaming.clock import FIXED, Clock, Flow
 from rnnedge_exporters.streaming.frames import SHAPES_ONLY, check_frames, takes_last_frame
 from rnnedge_exporters.streaming.joins import Blank, Join, clock_join
 from rnnedge_exporters.streaming.length import Length
+from rnnedge_exporters.streaming.naming import Names
 from rnnedge_exporters.streaming.padding import PADS, clock_joined, clock_pad
 from rnnedge_exporters.streaming.plan import Plan, Timed
 from rnnedge_exporters.streaming.positions import clock_positions
@@ -95,6 +96,21 @@ class Clocks:
         Raises:
             StreamingError: an operator mixes frames in a way that is not known to stream.
         """
+        self._begin(program)
+        self._read()
+
+    @classmethod
+    def as_far_as_known(cls, program: Program) -> tuple[Clocks, StreamingError | None]:
+        """The clocks up to the first operator that is refused, and that refusal."""
+        found = cls.__new__(cls)
+        found._begin(program)
+        try:
+            found._read()
+        except StreamingError as error:
+            return found, error
+        return found, None
+
+    def _begin(self, program: Program) -> None:
         self.clocks: dict[Node, Clock] = {}
         self.plans: dict[Node, Plan] = {}
         self._program = program
@@ -103,13 +119,16 @@ class Clocks:
         self._frames: dict[Node, sympy.Expr] = {}
         self._starts = {state.start for state in program.states}
         self._attentions = Attentions(program, self._time, self.clocks)
-        for node in program.graph_module.graph.nodes:
+
+    def _read(self) -> None:
+        for node in self._program.graph_module.graph.nodes:
             if node.op == "output":
                 continue
             try:
                 timed = self._timed(node)
             except OddAxisError as error:
-                raise refuse(node, str(error), _WAYS_OUT) from error
+                reason = Names.of(self._program).text(str(error))
+                raise refuse(node, reason, _WAYS_OUT) from error
             self.clocks[node] = timed.clock
             if timed.plan is not None:
                 self.plans[node] = timed.plan

@@ -86,6 +86,10 @@ class Writer:
         """What stands for a node of the whole-sequence program."""
         return self._values[node]
 
+    def known(self, node: Node) -> Node | None:
+        """As `value`; None where nothing stands for it."""
+        return self._values.get(node)
+
     def set_value(self, node: Node, value: Node) -> None:
         """Says so."""
         self._values[node] = value
