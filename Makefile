@@ -5,10 +5,11 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test quick lint format clean
 
-$(READY): requirements/dev.txt requirements/torch.txt pyproject.toml runtime/pyproject.toml exporters/pyproject.toml
+$(READY): requirements/dev.txt requirements/torch.txt requirements/models.txt pyproject.toml runtime/pyproject.toml exporters/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements/torch.txt
 	$(BIN)/pip install --quiet -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps -r requirements/models.txt
 	$(BIN)/pip install --quiet --no-deps -e runtime -e exporters -e .
 	touch $@
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,32 +9,17 @@ from importlib.metadata import version
 from typing import Any
 
 import onnx_ir as ir
-import sympy
 import torch
-from torch import Tensor, nn
-from torch.fx import Node
+from torch import nn
 
-from rnnedge_exporters.capture import Call, Program, bind, capture
-from rnnedge_exporters.errors import SpecError, StreamingError
+from rnnedge_exporters.capture import Call, bind, capture
+from rnnedge_exporters.errors import SpecError
 from rnnedge_exporters.lowering import lower
 from rnnedge_exporters.optimize import name_graph, strip_notes
+from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
-from rnnedge_exporters.streaming import StreamProgram, StreamState, to_sequence, to_stream
-from rnnedge_exporters.streaming.axes import shape_of
-from rnnedge_exporters.streaming.program import find_symbol
-from rnnedge_runtime.contract import (
-    BATCH,
-    METADATA_KEY,
-    TENSOR_KEY_PREFIX,
-    TIME,
-    Contract,
-    Dim,
-    Mode,
-    Port,
-    Signal,
-    State,
-    dim_factor,
-)
+from rnnedge_exporters.streaming import to_sequence, to_stream
+from rnnedge_runtime.contract import METADATA_KEY, Contract, Mode, Signal
 
 DEFAULT_OPSET = 22
 OPSETS = range(18, 24)
@@ -100,98 +84,21 @@ def convert(
     metadata = _module_metadata(module)
     call = bind(module, parse_inputs(inputs), states)
     program = capture(module, call)
-    symbols = _symbols(program)
     streaming = to_stream(program) if mode == "stream" else to_sequence(program)
-    contract = Contract(
+    contract = promise(
+        streaming,
+        call.inputs,
+        symbols_of(program),
         mode=mode,
-        inputs=tuple(_port(name, node, symbols) for name, node in streaming.inputs.items()),
-        outputs=tuple(_port(name, node, symbols) for name, node in streaming.outputs.items()),
-        states=tuple(_state(state, symbols) for state in streaming.states),
         source=_source(module, call, opset, checkpoint_sha256),
         signal=signal,
     )
-    metadata |= _initial_tensors(streaming)
+    metadata |= initial_tensors(streaming)
     model = lower(streaming, opset=opset)
-    name_graph(model, _graph_shapes(contract))
+    name_graph(model, graph_shapes(contract))
     strip_notes(model)
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")
     return Converted(model, contract, metadata)
-
-
-def _symbols(program: Program) -> dict[sympy.Symbol, str]:
-    found = {find_symbol(program, name): name for name in (BATCH, TIME)}
-    return {symbol: name for symbol, name in found.items() if symbol is not None}
-
-
-def _port(name: str, node: Node, symbols: Mapping[sympy.Symbol, str]) -> Port:
-    shape = _shape(name, node, symbols)
-    for axis, dim in enumerate(shape):
-        if isinstance(dim, str) and dim not in (BATCH, TIME):
-            raise StreamingError(
-                f"axis {axis} of {name!r} is {dim}: more than one axis is folded into it",
-                where=f"{name!r}, shape {list(shape)}",
-                fix=f"let forward return it with {BATCH!r} and {TIME!r} as axes of their own",
-            )
-    return Port(name, _dtype(node), shape, _axis(shape, BATCH), _axis(shape, TIME))
-
-
-def _state(state: StreamState, symbols: Mapping[sympy.Symbol, str]) -> State:
-    shape = _shape(state.name, state.start, symbols)
-    fill = _fill(state.initial)
-    return State(
-        name=state.name,
-        input=state.name,
-        output=f"{state.name}.next",
-        dtype=_dtype(state.start),
-        shape=shape,
-        batch_axis=_axis(shape, BATCH),
-        batch_outer=1 if state.batch is None else int(state.batch.outer),
-        kind=state.kind,
-        fill=0.0 if fill is None else fill,
-        tensor=TENSOR_KEY_PREFIX + state.name if fill is None else None,
-    )
-
-
-def _shape(name: str, node: Node, symbols: Mapping[sympy.Symbol, str]) -> tuple[Dim, ...]:
-    shape: list[Dim] = []
-    for size in shape_of(node):
-        named = size.subs({symbol: sympy.Symbol(text) for symbol, text in symbols.items()})
-        shape.append(int(named) if named.is_Integer else str(named))
-    return tuple(shape)
-
-
-def _graph_shapes(contract: Contract) -> dict[str, tuple[Dim, ...]]:
-    shapes = {port.name: port.shape for port in (*contract.inputs, *contract.outputs)}
-    for state in contract.states:
-        shapes |= {state.input: state.shape, state.output: state.shape}
-    return shapes
-
-
-def _axis(shape: tuple[Dim, ...], symbol: str) -> int | None:
-    return next((axis for axis, dim in enumerate(shape) if dim_factor(dim, symbol)), None)
-
-
-def _dtype(node: Node) -> str:
-    return str(node.meta["val"].dtype).removeprefix("torch.")
-
-
-def _fill(initial: Tensor) -> float | None:
-    """The one value of all elements; None when they differ."""
-    first = initial.flatten()[0]
-    return float(first) if bool((initial == first).all()) else None
-
-
-def _initial_tensors(program: StreamProgram) -> dict[str, str]:
-    tensors = {s.name: s.initial for s in program.states if _fill(s.initial) is None}
-    return {
-        TENSOR_KEY_PREFIX + name: base64.b64encode(_little_endian(tensor)).decode("ascii")
-        for name, tensor in tensors.items()
-    }
-
-
-def _little_endian(tensor: Tensor) -> bytes:
-    array = tensor.numpy()
-    return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:

@@ -17,10 +17,12 @@ from typer.core import TyperGroup
 from rnnedge.cli import _output
 from rnnedge.cli._errors import explain
 from rnnedge.cli._output import ExitCode
+from rnnedge.cli.adopt import adopt
 from rnnedge.cli.doctor import doctor
 from rnnedge.cli.export import export
 from rnnedge.cli.generate import generate
 from rnnedge.cli.inspect import inspect
+from rnnedge.cli.lift import lift
 from rnnedge.cli.run import run
 from rnnedge.cli.train import app as train
 from rnnedge.cli.verify import verify
@@ -54,6 +56,8 @@ app.command()(export)
 app.command()(verify)
 app.command()(inspect)
 app.command()(run)
+app.command()(adopt)
+app.command()(lift)
 app.add_typer(train)
 app.command()(generate)
 app.command()(doctor)

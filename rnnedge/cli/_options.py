@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from rnnedge_runtime.contract import Signal
 
 ModelArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="The ONNX model file.", show_default=False)
@@ -65,3 +68,43 @@ StatesOption: TypeAlias = Annotated[
         "'hidden -> 1', 'hidden: float32[2, batch, 64] -> 1'; repeatable.",
     ),
 ]
+AxesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--axes",
+        "--input",
+        metavar="'NAME: AXES'",
+        help="Where batch and time lie in an input, output or state: 'x: batch, time, 80'; "
+        "'x: batch, 512*time' takes 512 entries per frame; repeatable.",
+    ),
+]
+SampleRateOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--sample-rate", metavar="HZ", min=1, help="Sample rate of the signal."),
+]
+HopOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--hop", metavar="SAMPLES", min=1, help="Samples per input frame (default: 1)."),
+]
+WindowOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--window", metavar="SAMPLES", min=1, help="Samples a frame sees (default: the hop)."
+    ),
+]
+
+
+def signal_of(sample_rate: int | None, hop: int | None, window: int | None) -> Signal | None:
+    """How frames relate to samples, if the user said so.
+
+    Raises:
+        typer.BadParameter: there is a hop or a window, but no sample rate.
+    """
+    if sample_rate is None:
+        if hop is not None or window is not None:
+            raise typer.BadParameter("--hop and --window need --sample-rate")
+        return None
+    from rnnedge_runtime.contract import Signal
+
+    hop = hop or 1
+    return Signal(sample_rate_hz=sample_rate, hop_samples=hop, window_samples=window or hop)

@@ -125,8 +125,13 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
-def check_overwrite(path: Path, *, force: bool) -> None:
+def check_overwrite(path: Path, *, force: bool, option: str = "--output") -> None:
     """Refuses to write over an existing file, unless forced.
+
+    Args:
+        path: the file to be written; ``-`` is always fine.
+        force: write over a file that exists.
+        option: where the user gave the name.
 
     Raises:
         RnnEdgeError: the file exists and `force` is off, or its folder does not exist.
@@ -141,7 +146,7 @@ def check_overwrite(path: Path, *, force: bool) -> None:
         raise RnnEdgeError(
             "the output file exists already",
             where=str(path),
-            fix="give another name with --output, or --force to replace it",
+            fix=f"give another name with {option}, or --force to replace it",
         )
     if not path.parent.exists():
         raise RnnEdgeError(
@@ -149,6 +154,21 @@ def check_overwrite(path: Path, *, force: bool) -> None:
             where=str(path.parent),
             fix=f"create it: mkdir -p {shlex.quote(str(path.parent))}",
         )
+
+
+def check_file_output(path: Path, *, force: bool) -> None:
+    """As `check_overwrite`, for what cannot go to stdout.
+
+    Raises:
+        RnnEdgeError: the output is stdout, or `check_overwrite` refuses it.
+    """
+    from rnnedge_runtime.errors import RnnEdgeError
+
+    if path == STANDARD_STREAM:
+        raise RnnEdgeError(
+            "a model cannot go to stdout", where="--output -", fix="name a file: -o model.onnx"
+        )
+    check_overwrite(path, force=force)
 
 
 @contextlib.contextmanager

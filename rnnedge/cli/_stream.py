@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from rnnedge.cli._frames import Arrays, Source, open_sink, open_source
+from rnnedge.cli._ending import Ending
+from rnnedge.cli._frames import (
+    Arrays,
+    Sink,
+    Source,
+    entries_per_frame,
+    open_sink,
+    open_source,
+)
 from rnnedge.cli._output import replacing
+from rnnedge.report.latency import Latency
 from rnnedge.report.run import RunSummary, Stopwatch
 from rnnedge_runtime import load
 from rnnedge_runtime.contract import Contract
@@ -38,6 +47,9 @@ class Options:
 def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
     """Runs all frames of `input_path` through the model in `file`.
 
+    What is written is aligned with the input and complete: it begins with the signal, whatever the
+    model's delay, and the stream is flushed at the end.
+
     Raises:
         RnnEdgeError: the model, the input, a state or the output's name is not as it must be.
     """
@@ -45,19 +57,23 @@ def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
     source = open_source(input_path, model.contract, options.batch)
     if model.contract.mode == "sequence":
         _refuse_stream_options(file, options)
-        stream, chunk_frames = None, None
+        stream, ending, chunk_frames = None, None, None
         step = _whole_runner(model)
     else:
         stream = _start(model, source, options.state_in)
         chunk_frames = options.chunk_frames or _default_chunk(model.contract, source)
-        step = _pusher(stream, model.contract)
-    watch = Stopwatch()
+        ending = Ending(stream)
+        step = ending.push
+    watch, state = Stopwatch(), b""
     with open_sink(options.output, model.contract, source) as sink:
         for inputs in source.chunks(chunk_frames):
             sink.write(_timed(step, inputs, model.contract, watch))
+        if stream is not None and ending is not None:
+            state = stream.snapshot()  # before the flush, so that another run can go on from it
+            _finish(ending, sink, watch)
     if stream is not None and options.state_out is not None:
         with replacing(options.state_out) as part:
-            part.write_bytes(stream.snapshot())
+            part.write_bytes(state)
     return _summary(model, source, options, chunk_frames, watch)
 
 
@@ -72,10 +88,20 @@ def _timed(step: Step, inputs: Arrays, contract: Contract, watch: Stopwatch) -> 
     return outputs
 
 
+def _finish(ending: Ending, sink: Sink, watch: Stopwatch) -> None:
+    if not watch.frames:
+        return
+    started = time.perf_counter()
+    outputs = ending.flush()
+    watch.seconds += time.perf_counter() - started
+    if outputs is not None:
+        sink.write(outputs)
+
+
 def _frames(inputs: Arrays, contract: Contract) -> int:
     for port in contract.inputs:
         if port.time_axis is not None:
-            return int(inputs[port.name].shape[port.time_axis])
+            return int(inputs[port.name].shape[port.time_axis]) // entries_per_frame(port)
     return 1  # of a whole-sequence model whose inputs have no time
 
 
@@ -102,16 +128,6 @@ def _whole_runner(model: Model) -> Step:
     return run
 
 
-def _pusher(stream: Stream, contract: Contract) -> Step:
-    """A push that gives arrays by name, even the only one."""
-
-    def push(inputs: Arrays) -> Arrays:
-        outputs = stream.push(inputs)
-        return outputs if isinstance(outputs, dict) else {contract.outputs[0].name: outputs}
-
-    return push
-
-
 def _refuse_stream_options(file: Path, options: Options) -> None:
     given = {
         "--chunk": options.chunk_frames,
@@ -128,15 +144,17 @@ def _refuse_stream_options(file: Path, options: Options) -> None:
 
 
 def _default_chunk(contract: Contract, source: Source) -> int:
-    frame_s = _frame_s(contract, source)
-    return 1 if frame_s is None else max(1, round(_DEFAULT_CHUNK_S / frame_s))
+    """Whole runs only, so that no chunk waits for the next."""
+    frame_s, multiple = _frame_s(contract, source), contract.chunk_multiple
+    return multiple * max(1, round(_DEFAULT_CHUNK_S / frame_s / multiple) if frame_s else 1)
 
 
 def _frame_s(contract: Contract, source: Source) -> float | None:
     """Seconds of signal per input frame."""
     if contract.signal is not None:
         return contract.signal.hop_samples / contract.signal.sample_rate_hz
-    return 1 / source.sample_rate_hz if source.sample_rate_hz else None
+    entries = max(entries_per_frame(port) for port in contract.inputs)
+    return entries / source.sample_rate_hz if source.sample_rate_hz else None
 
 
 def _summary(
@@ -156,4 +174,5 @@ def _summary(
         latency_us_p50=watch.percentile_us(50),
         latency_us_p99=watch.percentile_us(99),
         real_time_factor=watch.seconds / signal_s if signal_s else None,
+        latency=None if chunk_frames is None else Latency.of(model.contract),
     )

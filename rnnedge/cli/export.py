@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,18 +10,19 @@ from rnnedge.cli import _output
 from rnnedge.cli._options import (
     ArgumentOption,
     ForceFlag,
+    HopOption,
     JsonFlag,
     ModuleArgument,
     OutputOption,
+    SampleRateOption,
     StatesOption,
     WeightsKeyOption,
     WeightsOption,
+    WindowOption,
+    signal_of,
 )
 from rnnedge.cli._output import ExitCode
 from rnnedge.cli._source import load_source
-
-if TYPE_CHECKING:
-    from rnnedge_runtime.contract import Signal
 
 
 def export(
@@ -51,24 +52,16 @@ def export(
         bool, typer.Option("--keep-failed", help="Write the file even if that proof fails.")
     ] = False,
     force: ForceFlag = False,
-    sample_rate: Annotated[
-        int | None, typer.Option(metavar="HZ", min=1, help="Sample rate of the signal.")
-    ] = None,
-    hop: Annotated[
-        int | None,
-        typer.Option(metavar="SAMPLES", min=1, help="Samples per input frame (default: 1)."),
-    ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(metavar="SAMPLES", min=1, help="Samples a frame sees (default: the hop)."),
-    ] = None,
+    sample_rate: SampleRateOption = None,
+    hop: HopOption = None,
+    window: WindowOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Turn a PyTorch module into a streaming ONNX file.
 
     The file is compared with the module before it is kept.
     """
-    signal = _signal(sample_rate, hop, window)
+    signal = signal_of(sample_rate, hop, window)
 
     from rnnedge import export as export_module
     from rnnedge.report.export import ExportSummary
@@ -92,14 +85,3 @@ def export(
     if result.parity is not None and not result.parity.passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "inspect", output)
-
-
-def _signal(sample_rate: int | None, hop: int | None, window: int | None) -> Signal | None:
-    if sample_rate is None:
-        if hop is not None or window is not None:
-            raise typer.BadParameter("--hop and --window need --sample-rate")
-        return None
-    from rnnedge_runtime.contract import Signal
-
-    hop = hop or 1
-    return Signal(sample_rate_hz=sample_rate, hop_samples=hop, window_samples=window or hop)

@@ -38,7 +38,7 @@ def run(
         typer.Option(
             metavar="FRAMES",
             min=1,
-            help="Frames per run of the model (default: 10 ms, or 1 without a sample rate).",
+            help="Frames per push (default: 10 ms, or 1 without a sample rate, in whole runs).",
         ),
     ] = None,
     batch: Annotated[
@@ -57,6 +57,9 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Stream a file, or stdin, through a model.
+
+    Output is aligned with the input and complete, whatever the model's delay. A state to go on
+    from is saved before the end is computed.
 
     Results are written as they come; the output is FILE.part until all is done, and stays so if
     the run fails. An array may leave a batch axis of 1 away: [time, features]. The channels of a

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from rnnedge.parity.measure import Array, Reference
 from rnnedge_exporters.capture import copied
-from rnnedge_exporters.capture.call import EXAMPLE_SIZES, Call, inference, name_results, run
+from rnnedge_exporters.capture.call import Call, inference, name_results, run
 from rnnedge_runtime.contract import State
 
 _LAYER_STATE = re.compile(r"(?P<module>.+)\.(?P<role>[hc])(?:_l(?P<layer>\d+))?")
@@ -89,7 +89,7 @@ class Oracle:
             for path in paths
         ]
         with inference(module), bounds:
-            run(module, call.arguments(EXAMPLE_SIZES))
+            run(module, call.arguments(call.example))
         for handle in handles:
             handle.remove()
         known = Counter(owner.module for owner in self._owners.values() if owner.role == 0)

@@ -10,6 +10,9 @@ from rnnedge.parity.measure import Array
 from rnnedge_runtime import Contract, Port, State
 from rnnedge_runtime.contract import BATCH, TIME, Dim, dim_factor
 
+_MOST_CHUNKS = 500
+"""Beyond that, chunks are longer."""
+
 
 class Signals:
     """Makes what a model of this contract is fed with."""
@@ -27,9 +30,10 @@ class Signals:
         """Random initial states by name, uniform between -1 and 1, as bounded cells have them."""
         return {state.name: self._state(state, batch) for state in self._contract.states}
 
-    def chunks(self, frames: int) -> list[int]:
-        """Lengths that add up to `frames`; some may be zero."""
-        cuts = np.sort(self._random.integers(0, frames + 1, size=max(2, frames // 4)))
+    def chunks(self, frames: int, around: int = 4) -> list[int]:
+        """Lengths that add up to `frames`, about `around` in the mean; some may be zero."""
+        count = min(max(2, frames // around), _MOST_CHUNKS)
+        cuts = np.sort(self._random.integers(0, frames + 1, size=count))
         return [int(n) for n in np.diff(np.concatenate([[0], cuts, [frames]]))]
 
     def _input(self, port: Port, batch: int, frames: int) -> Array:
@@ -65,7 +69,9 @@ def cut(
         for port in contract.inputs:
             array = inputs[port.name]
             if port.time_axis is not None:
-                array = array.take(range(end - length, end), axis=port.time_axis)
+                entries = dim_factor(port.shape[port.time_axis], TIME)
+                span = slice((end - length) * entries, end * entries)
+                array = array[(*(slice(None),) * port.time_axis, span)]
             chunk[port.name] = array
         chunks.append(chunk)
     return chunks

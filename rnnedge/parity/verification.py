@@ -13,7 +13,8 @@ from rnnedge.parity.measure import ALLOWED_RATIO
 from rnnedge.parity.oracle import Oracle
 from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
-from rnnedge.parity.trials import SequenceTrials, StreamTrials
+from rnnedge.parity.streams import StreamTrials
+from rnnedge.parity.trials import SequenceTrials
 from rnnedge_exporters.capture.states import bind
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs

@@ -8,6 +8,7 @@ from typing import Any, cast
 from rich.table import Table
 from rich.text import Text
 
+from rnnedge.report.latency import delay_text, length_text
 from rnnedge.report.tables import new_table
 from rnnedge.report.units import shape_text
 from rnnedge_runtime.contract import Contract, Port, State
@@ -27,11 +28,12 @@ def contract_tables(contract: Contract) -> list[Table]:
 
 
 def _ports(contract: Contract) -> Table:
-    table = new_table("", "name", "type", "shape", "frames out per in", "delay (frames)")
+    table = new_table("", "name", "type", "shape", "frames out per in", "delay (frames)", "of T")
     for port in contract.inputs:
         table.add_row("input", *_port_cells(port))
     for port in contract.outputs:
-        table.add_row("output", *_port_cells(port), str(port.ratio), str(port.delay))
+        delay = delay_text(port, contract.signal)
+        table.add_row("output", *_port_cells(port), str(port.ratio), delay, length_text(port))
     return table
 
 

@@ -76,7 +76,8 @@ def cost_per_frame(model: onnx.ModelProto, contract: Contract | None) -> Cost:
 def _fewest_frames(contract: Contract | None) -> int:
     if contract is None:
         return 1
-    return math.lcm(*(port.ratio.denominator for port in contract.outputs))
+    ratios = (port.ratio.denominator for port in contract.outputs)
+    return math.lcm(contract.chunk_multiple, *ratios)
 
 
 def _with_sizes(model: onnx.ModelProto, contract: Contract | None, frames: int) -> onnx.ModelProto:

@@ -21,6 +21,7 @@ from rnnedge.report.graph import (
     load_model,
     read_contract,
 )
+from rnnedge.report.latency import Latency, output_dict
 from rnnedge.report.tables import new_table
 from rnnedge.report.units import bytes_text, count_text, shape_text
 from rnnedge_runtime.contract import Contract
@@ -36,11 +37,12 @@ class Inspection:
     cost: Cost
 
     def to_dict(self) -> Mapping[str, Any]:
-        """The contract as stored, null if there is none; the graph; the cost of one frame."""
+        """The contract as stored and the latency, null if there is none; the graph; the cost."""
         cost = asdict(self.cost)
         return {
             "path": str(self.path),
             "contract": None if self.contract is None else contract_dict(self.contract),
+            "latency": _latency_dict(self.contract),
             "graph": asdict(self.graph),
             "cost": {
                 "batch": 1,
@@ -76,6 +78,17 @@ def inspect_file(path: Path) -> Inspection:
     model = load_model(path)
     contract = read_contract(model)
     return Inspection(path, contract, describe(model), cost_per_frame(model, contract))
+
+
+def _latency_dict(contract: Contract | None) -> Mapping[str, Any] | None:
+    if contract is None or contract.mode != "stream":
+        return None
+    outputs = [output_dict(port, contract.signal) for port in contract.outputs]
+    return {
+        "chunk_multiple": contract.chunk_multiple,
+        **Latency.of(contract).to_dict(),
+        "outputs": outputs,
+    }
 
 
 def _graph_ports(graph: Graph) -> Table:
@@ -117,6 +130,8 @@ def _lines(inspection: Inspection) -> list[Text]:
     if contract is None:
         return [Text(line) for line in lines]
     lines.append(f"contract   version {contract.version}, mode {contract.mode}")
+    if contract.mode == "stream":
+        lines.append(f"latency    {Latency.of(contract)}")
     if contract.signal is not None:
         signal = contract.signal
         lines.append(

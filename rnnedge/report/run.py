@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from rnnedge.report.latency import Latency
 from rnnedge.report.tables import new_list
 from rnnedge.report.units import count_text
 
@@ -51,6 +52,8 @@ class RunSummary:
         latency_us_p50: microseconds per chunk, the median.
         latency_us_p99: the 99th percentile.
         real_time_factor: seconds in the model per second of signal; None without a sample rate.
+        latency: how late a live stream's output is, computing not included; None for a
+            whole-sequence model.
     """
 
     output: Path | None
@@ -64,6 +67,7 @@ class RunSummary:
     latency_us_p50: float | None
     latency_us_p99: float | None
     real_time_factor: float | None
+    latency: Latency | None = None
 
     def to_dict(self) -> Mapping[str, Any]:
         """Every field; paths as text."""
@@ -96,6 +100,8 @@ class RunSummary:
             )
         if self.real_time_factor is not None:
             facts.append(("real-time factor", f"{self.real_time_factor:.4f} (below 1: in time)"))
+        if self.latency is not None and self.latency.total_frames:
+            facts.append(("latency", f"{self.latency}; the output is aligned all the same"))
         if self.state_out is not None:
             facts.append(("state", str(self.state_out)))
         return facts

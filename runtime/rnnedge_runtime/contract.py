@@ -7,12 +7,14 @@ describes it for runtimes in other languages; this module reads, validates and w
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, cast
 
+from rnnedge_runtime.contract_fields import Fields, refuse_constant
 from rnnedge_runtime.contract_rules import DTYPES, METADATA_KEY, TENSOR_KEY_PREFIX, check, damaged
 from rnnedge_runtime.dims import BATCH, TIME, Dim, dim_factor
 from rnnedge_runtime.errors import ContractError
@@ -20,12 +22,14 @@ from rnnedge_runtime.errors import ContractError
 __all__ = [
     "BATCH",
     "DTYPES",
+    "KNOWN_VERSIONS",
     "METADATA_KEY",
     "TENSOR_KEY_PREFIX",
     "TIME",
     "VERSION",
     "Contract",
     "Dim",
+    "Length",
     "Mode",
     "Port",
     "Signal",
@@ -35,10 +39,14 @@ __all__ = [
     "read",
 ]
 
-VERSION = 1
+VERSION = 2
+KNOWN_VERSIONS = (1, 2)
+"""What `read` takes; the fields that version 2 added have defaults that mean what 1 meant."""
 
 Mode: TypeAlias = Literal["stream", "sequence"]
-StateKind: TypeAlias = Literal["hidden", "cell", "context", "buffer", "user"]
+StateKind: TypeAlias = Literal["hidden", "cell", "context", "buffer", "user", "position", "length"]
+Length: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Steps (mul, add, div), each ``n = floor((n * mul + add) / div)``."""
 
 _RATIO = re.compile(r"[1-9][0-9]{0,8}(?:/[1-9][0-9]{0,8})?")
 
@@ -56,7 +64,9 @@ class Port:
             push; an output without one is the value after the last frame pushed.
         ratio: output frames per input frame (outputs only).
         delay: by how many of its own frames the output lags behind the whole-sequence model
-            (outputs only).
+            (outputs only): what a run emits as number j since the start is frame j - delay.
+        length: how many frames the whole-sequence model gives, as steps from the number of input
+            frames (outputs only); see `length_of`.
     """
 
     name: str
@@ -66,6 +76,16 @@ class Port:
     time_axis: int | None
     ratio: Fraction = Fraction(1)
     delay: int = 0
+    length: Length = ()
+
+    def length_of(self, frames: int) -> int:
+        """How many frames the whole-sequence model gives for `frames` input frames."""
+        if not self.length:
+            return math.floor(frames * self.ratio)
+        count = frames
+        for mul, add, div in self.length:
+            count = (count * mul + add) // div
+        return max(count, 0)
 
 
 @dataclass(frozen=True)
@@ -81,10 +101,13 @@ class State:
         batch_axis: the axis along which the streams of a batch lie, if there is one.
         batch_outer: the blocks into which a folded batch axis divides before the batch: an axis
             of ``33*batch`` is ``[batch_outer, batch, 33 / batch_outer]`` flattened.
-        kind: ``hidden``, ``cell``, ``context``, ``buffer``, or ``user`` for one that the module's
-            forward takes and returns.
+        kind: ``hidden``, ``cell``, ``context``, ``buffer``; ``user`` for one that the module's
+            forward takes and returns; ``position`` for the input frames run since a row's start,
+            which the graph counts; ``length`` for all input frames of a row's signal, which the
+            runtime writes when the signal ends.
         fill: the initial value of every element, unless `tensor` is given.
         tensor: the metadata key of the initial value, stored with batch 1.
+        delay: by how many input frames it lags behind the module's own state.
     """
 
     name: str
@@ -97,6 +120,7 @@ class State:
     batch_outer: int = 1
     fill: float = 0.0
     tensor: str | None = None
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +144,7 @@ class Contract:
         source: where the file came from: class, versions, checkpoint sha256, opset.
         parity: what was proved at export, as the verifier wrote it; None when nothing was.
         signal: the relation of frames to samples, if known.
+        chunk_multiple: every run takes a multiple of so many input frames.
     """
 
     mode: Mode
@@ -130,6 +155,7 @@ class Contract:
     parity: Mapping[str, Any] | None = None
     signal: Signal | None = None
     version: int = VERSION
+    chunk_multiple: int = 1
 
     def __post_init__(self) -> None:
         check(self)
@@ -151,6 +177,7 @@ class Contract:
         return {
             "version": self.version,
             "mode": self.mode,
+            "chunk_multiple": self.chunk_multiple,
             "inputs": [_port_to_dict(port, is_output=False) for port in self.inputs],
             "outputs": [_port_to_dict(port, is_output=True) for port in self.outputs],
             "states": [_state_to_dict(state) for state in self.states],
@@ -167,14 +194,15 @@ def read(text: str) -> Contract:
         ContractError: it is not JSON, is of a newer version, or contradicts itself.
     """
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise damaged(f"it is not JSON ({error})", "the whole text") from error
-    fields = _Fields(data, "contract")
+    fields = Fields(data, "contract")
     version = fields.get("version", int)
-    if version != VERSION:
+    if version not in KNOWN_VERSIONS:
         raise ContractError(
-            f"contract version {version} found, this runtime reads version {VERSION}",
+            f"contract version {version} found, this runtime reads versions "
+            f"{' and '.join(map(str, KNOWN_VERSIONS))}",
             where=f"metadata {METADATA_KEY!r}, field 'version'",
             fix="install a newer rnnedge-runtime, or export the model again with this release",
         )
@@ -188,49 +216,12 @@ def read(text: str) -> Contract:
         source=fields.get("source", dict),
         parity=fields.get("parity", dict, optional=True),
         signal=None if signal is None else _read_signal(signal),
+        chunk_multiple=fields.whole("chunk_multiple", 1),
     )
 
 
-class _Fields:
-    """Typed access to one JSON object, with the path in every error."""
-
-    def __init__(self, data: object, where: str) -> None:
-        if not isinstance(data, dict):
-            raise damaged(f"an object was expected, got {type(data).__name__}", where)
-        self._data = data
-        self._where = where
-
-    def get(self, key: str, kind: type | tuple[type, ...], *, optional: bool = False) -> Any:
-        value = self._data.get(key)
-        if value is None and optional:
-            return None
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        is_stray_bool = isinstance(value, bool) and bool not in kinds
-        if is_stray_bool or not isinstance(value, kinds):
-            wanted = " or ".join(k.__name__ for k in kinds)
-            got = "nothing" if key not in self._data else type(value).__name__
-            raise damaged(f"{wanted} expected, got {got}", f"{self._where}, field {key!r}")
-        return value
-
-    def list(self, key: str) -> list[Any]:
-        return cast("list[Any]", self.get(key, list))
-
-    def items(self, key: str) -> Iterator[tuple[object, str]]:
-        return ((item, f"{key}[{i}]") for i, item in enumerate(self.list(key)))
-
-    def number(self, key: str) -> float:
-        try:
-            return float(self.get(key, (int, float)))
-        except OverflowError as error:
-            raise damaged("the number is too large", f"{self._where}, field {key!r}") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _read_port(data: object, where: str) -> Port:
-    fields = _Fields(data, where)
+    fields = Fields(data, where)
     ratio = fields.get("ratio", str, optional=True) or "1"
     if not _RATIO.fullmatch(ratio):
         raise damaged(f"{ratio!r} is not a ratio such as '1/2'", f"{where}, 'ratio'")
@@ -241,15 +232,15 @@ def _read_port(data: object, where: str) -> Port:
         batch_axis=fields.get("batch_axis", int, optional=True),
         time_axis=fields.get("time_axis", int, optional=True),
         ratio=Fraction(ratio),
-        delay=fields.get("delay", int, optional=True) or 0,
+        delay=fields.whole("delay", 0),
+        length=tuple(fields.triples("length")),
     )
 
 
 def _read_state(data: object, where: str) -> State:
-    fields = _Fields(data, where)
-    initial = _Fields(fields.get("initial", dict), f"{where}, 'initial'")
+    fields = Fields(data, where)
+    initial = Fields(fields.get("initial", dict), f"{where}, 'initial'")
     tensor = initial.get("tensor", str, optional=True)
-    outer = fields.get("batch_outer", int, optional=True)
     return State(
         name=fields.get("name", str),
         input=fields.get("input", str),
@@ -257,15 +248,16 @@ def _read_state(data: object, where: str) -> State:
         dtype=fields.get("dtype", str),
         shape=tuple(fields.list("shape")),
         batch_axis=fields.get("batch_axis", int, optional=True),
-        batch_outer=1 if outer is None else outer,
+        batch_outer=fields.whole("batch_outer", 1),
         kind=fields.get("kind", str),
         fill=0.0 if tensor is not None else initial.number("fill"),
         tensor=tensor,
+        delay=fields.whole("delay", 0),
     )
 
 
 def _read_signal(data: object) -> Signal:
-    fields = _Fields(data, "signal")
+    fields = Fields(data, "signal")
     return Signal(
         sample_rate_hz=fields.get("sample_rate_hz", int),
         hop_samples=fields.get("hop_samples", int),
@@ -283,6 +275,7 @@ def _port_to_dict(port: Port, *, is_output: bool) -> dict[str, Any]:
     }
     if is_output:
         data |= {"ratio": str(port.ratio), "delay": port.delay}
+        data["length"] = [list(step) for step in port.length]
     return data
 
 
@@ -296,5 +289,6 @@ def _state_to_dict(state: State) -> dict[str, Any]:
         "batch_axis": state.batch_axis,
         "batch_outer": state.batch_outer,
         "kind": state.kind,
+        "delay": state.delay,
         "initial": {"fill": state.fill} if state.tensor is None else {"tensor": state.tensor},
     }

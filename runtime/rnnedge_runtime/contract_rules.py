@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnedge_runtime.dims import BATCH, TIME, Dim, dim_factor, is_dim, split_dim
+from rnnedge_runtime.dims import BATCH, MAX_SIZE, TIME, Dim, dim_factor, is_dim, split_dim
 from rnnedge_runtime.errors import ContractError
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "rnnedge.contract"
 TENSOR_KEY_PREFIX = "rnnedge.tensor."
 MODES = ("stream", "sequence")
-KINDS = ("hidden", "cell", "context", "buffer", "user")
+KINDS = ("hidden", "cell", "context", "buffer", "user", "position", "length")
+COUNTS = ("position", "length")
+"""Kinds of states that hold numbers of frames, one per row."""
 DTYPES = (
     "bool",
     "float16",
@@ -49,12 +51,7 @@ def check(contract: Contract) -> None:
         raise damaged(f"{contract.mode!r} is not one of {MODES}", "field 'mode'")
     if not contract.inputs or not contract.outputs:
         raise damaged("at least one input and one output are needed", "'inputs', 'outputs'")
-    for port in contract.inputs:
-        _check_input(port)
-    for port in contract.outputs:
-        _check_output(port)
-    for state in contract.states:
-        _check_state(state)
+    _check_tensors(contract)
     if contract.mode == "sequence" and contract.states:
         raise damaged("a sequence model carries no states", "'states'")
     if contract.mode == "stream" and all(port.time_axis is None for port in contract.inputs):
@@ -65,6 +62,19 @@ def check(contract: Contract) -> None:
     _check_names([s.name for s in states], "states")
     if contract.signal is not None:
         _check_signal(contract.signal)
+
+
+def _check_tensors(contract: Contract) -> None:
+    for port in contract.inputs:
+        _check_input(port)
+    if not 1 <= contract.chunk_multiple <= MAX_SIZE:
+        raise damaged(f"chunk_multiple is {contract.chunk_multiple}", "field 'chunk_multiple'")
+    for port in contract.outputs:
+        _check_output(port)
+        if contract.mode == "stream":
+            _check_whole_frames(port, contract.chunk_multiple)
+    for state in contract.states:
+        _check_state(state)
 
 
 def _check_names(names: list[str], where: str) -> None:
@@ -78,8 +88,8 @@ def _check_names(names: list[str], where: str) -> None:
 def _check_input(port: Port) -> None:
     where = f"input {port.name!r}"
     _check_port(port, where)
-    if port.ratio != 1 or port.delay != 0:
-        raise damaged("only outputs have a ratio and a delay", where)
+    if port.ratio != 1 or port.delay != 0 or port.length:
+        raise damaged("only outputs have a ratio, a delay and a length", where)
 
 
 def _check_output(port: Port) -> None:
@@ -89,6 +99,18 @@ def _check_output(port: Port) -> None:
         raise damaged(f"ratio {port.ratio} is not above 0", where)
     if port.delay < 0:
         raise damaged(f"delay {port.delay} is below 0: an output cannot be ahead", where)
+    for mul, add, div in port.length:
+        if not (1 <= mul <= MAX_SIZE and abs(add) <= MAX_SIZE and 1 <= div <= MAX_SIZE):
+            raise damaged(f"[{mul}, {add}, {div}] is no step of a length", where)
+
+
+def _check_whole_frames(port: Port, multiple: int) -> None:
+    """A run of `multiple` frames must not end inside an output frame."""
+    if port.time_axis is not None and (port.ratio * multiple).denominator != 1:
+        raise damaged(
+            f"runs of {multiple} frames give {port.ratio * multiple} frames, not a whole number",
+            f"output {port.name!r}, 'ratio'",
+        )
 
 
 def _check_port(port: Port, where: str) -> None:
@@ -111,7 +133,20 @@ def _check_state(state: State) -> None:
         raise damaged(f"batch_outer {state.batch_outer} does not divide {factor}", where)
     if state.tensor is not None and not state.tensor.startswith(TENSOR_KEY_PREFIX):
         raise damaged(f"key {state.tensor!r} does not begin with {TENSOR_KEY_PREFIX!r}", where)
+    if state.delay < 0:
+        raise damaged(f"delay {state.delay} is below 0: a state cannot be ahead", where)
+    if state.kind in COUNTS:
+        _check_count(state, where)
     _check_fill(state, where)
+
+
+def _check_count(state: State, where: str) -> None:
+    """One number per row, or one for all rows."""
+    if state.dtype != "int64" or any(dim not in (1, BATCH) for dim in state.shape):
+        raise damaged(
+            f"a {state.kind} is int64, one number per row, not {state.dtype}{list(state.shape)}",
+            where,
+        )
 
 
 def _check_fill(state: State, where: str) -> None:

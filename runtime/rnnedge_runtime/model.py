@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from rnnedge_runtime.agreement import check_agreement, contract_of
+from rnnedge_runtime.alignment import is_plain
 from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
 from rnnedge_runtime.contract import BATCH, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
@@ -19,6 +20,7 @@ from rnnedge_runtime.providers import SessionRequest, device_of, open_session
 from rnnedge_runtime.states import InitialValues, measure_states
 from rnnedge_runtime.stream import OnNonfinite, Stream
 from rnnedge_runtime.streamable import check_batch
+from rnnedge_runtime.whole import run_through_stream
 
 
 class RunResult(NamedTuple):
@@ -130,20 +132,23 @@ class Model:
             on_nonfinite: what a push does with NaN or Inf in a float input; see `Stream`.
 
         Raises:
-            InputError: the model runs whole sequences only; it has a delay or a ratio, which this
-                release does not run; or `batch` does not suit it.
+            InputError: the model runs whole sequences only, or `batch` does not suit it.
         """
         return Stream(self, batch, on_nonfinite)
 
     def run(self, inputs: Inputs, states: Mapping[str, Array] | None = None) -> RunResult:
         """Runs a whole sequence at once; the model keeps nothing of it.
 
-        The outputs are the graph's own: one with a `delay` in the contract lags by so many frames.
-        Nothing is done about NaN or Inf, in the inputs or in what comes out.
+        The outputs are the whole-sequence model's, without delay and complete. Nothing is done
+        about NaN or Inf, in the inputs or in what comes out.
 
         Args:
             inputs: the array if there is one input, else arrays by name.
             states: what to start from, by name; the initial value where a name is left out.
+
+        Returns:
+            Outputs and final states. Where the contract's `chunk_multiple` does not divide the
+            number of frames, the states are those before the frames that are left over.
 
         Raises:
             InputError: an array does not fit the contract, or onnxruntime refused the run.
@@ -153,6 +158,9 @@ class Model:
         given = dict(states or {})
         sizes = measure(contract.inputs, arrays, {})
         sizes = measure_states(contract.states, given, sizes)
+        if contract.mode == "stream" and not is_plain(contract):
+            stream = self.stream(sizes.get(BATCH, 1), on_nonfinite="ignore")
+            return RunResult(*run_through_stream(stream, arrays, given, sizes[TIME]))
         before = self._initial(sizes.get(BATCH, 1)) | given
         if sizes.get(TIME) == 0:
             # Some recurrent kernels of onnxruntime end the process on an empty sequence.

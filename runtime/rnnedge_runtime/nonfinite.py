@@ -14,6 +14,12 @@ from rnnedge_runtime.contract import BATCH, TIME, Port, dim_factor
 from rnnedge_runtime.errors import InputError
 
 
+def refuse(ports: Sequence[Port], arrays: Sequence[Array]) -> None:
+    """Raises InputError if there is a NaN or Inf in `arrays`, one per port."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise complaint(ports, arrays)
+
+
 def complaint(ports: Sequence[Port], arrays: Sequence[Array]) -> InputError:
     """The error for the first NaN or Inf in `arrays`, one per port."""
     port, array = next(

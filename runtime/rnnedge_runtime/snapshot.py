@@ -5,8 +5,9 @@ Layout, all numbers little-endian::
     8 bytes   b"RNNEDGE\0"
     uint32    version of this layout
     uint32    length of the header
-    header    JSON: model (sha256 in hex), batch, frames, states: [[name, dtype, shape], ...]
-    tensors   the states' elements in that order, C order, without padding
+    header    JSON: model (sha256 in hex), batch, frames, starts: [frames, ...], is_ended,
+              held_frames, and states and held: [[name, dtype, shape], ...]
+    tensors   their elements in that order, states first, C order, without padding
     32 bytes  sha256 of everything before
 """
 
@@ -22,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnedge_runtime.arrays import Array, shape_of
-from rnnedge_runtime.contract import BATCH, State
-from rnnedge_runtime.errors import SnapshotError
+from rnnedge_runtime.arrays import Array, measure, shape_of
+from rnnedge_runtime.contract import BATCH, TIME, Contract
+from rnnedge_runtime.errors import InputError, SnapshotError
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"RNNEDGE\0"
 _PREFIX = struct.Struct("<8sII")
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -41,41 +42,52 @@ class Moment:
         batch: rows of the stream.
         frames: how many frames had been pushed.
         states: every state, by name.
+        starts: how many frames had been run when the row began, one number per row.
+        is_ended: whether the signal was ended by `flush`.
+        held_frames: how many of the frames pushed have not been run.
+        held: what the next run begins with, by input; empty where there is nothing.
     """
 
     model: str
     batch: int
     frames: int
     states: Mapping[str, Array]
+    starts: tuple[int, ...]
+    is_ended: bool
+    held_frames: int
+    held: Mapping[str, Array]
 
 
 def pack(moment: Moment) -> bytes:
     """The moment as bytes; `unpack` is the inverse."""
-    arrays = {
-        name: np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-        for name, value in moment.states.items()
-    }
+    tensors = [*moment.states.values(), *moment.held.values()]
     header = json.dumps(
         {
             "model": moment.model,
             "batch": moment.batch,
             "frames": moment.frames,
-            "states": [
-                [name, value.dtype.name, list(value.shape)] for name, value in moment.states.items()
-            ],
+            "starts": moment.starts,
+            "is_ended": moment.is_ended,
+            "held_frames": moment.held_frames,
+            "states": _listed(moment.states),
+            "held": _listed(moment.held),
         }
     ).encode()
     body = b"".join(
         [
             _PREFIX.pack(_MAGIC, VERSION, len(header)),
             header,
-            *(array.tobytes() for array in arrays.values()),
+            *(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes() for tensor in tensors),
         ]
     )
     return body + hashlib.sha256(body).digest()
 
 
-def unpack(data: bytes, model: str, batch: int, states: Sequence[State]) -> Moment:
+def _listed(tensors: Mapping[str, Array]) -> list[list[Any]]:
+    return [[name, value.dtype.name, list(value.shape)] for name, value in tensors.items()]
+
+
+def unpack(data: bytes, model: str, batch: int, contract: Contract) -> Moment:
     """Reads a snapshot for a stream of `batch` rows of the model with sha256 `model`.
 
     Raises:
@@ -96,19 +108,44 @@ def unpack(data: bytes, model: str, batch: int, states: Sequence[State]) -> Mome
             where="snapshot header, field 'batch'",
             fix=f"open the stream with batch={header['batch']}",
         )
-    shapes = {state.name: shape_of(state, {BATCH: batch}) for state in states}
-    listed = [[state.name, state.dtype, list(shapes[state.name])] for state in states]
-    sizes = [math.prod(shapes[state.name]) * np.dtype(state.dtype).itemsize for state in states]
-    if header["states"] != listed or len(tensors) != sum(sizes):
+    wanted = [
+        [state.name, state.dtype, list(shape_of(state, {BATCH: batch}))]
+        for state in contract.states
+    ]
+    if header["states"] != wanted:
         raise _damaged("its states are not the model's", len(data))
-    values: dict[str, Array] = {}
-    offset = 0
-    for state, size in zip(states, sizes, strict=True):
-        dtype = np.dtype(state.dtype).newbyteorder("<")
-        flat = np.frombuffer(tensors[offset : offset + size], dtype)
-        values[state.name] = flat.reshape(shapes[state.name]).astype(state.dtype)
-        offset += size
-    return Moment(model, batch, header["frames"], values)
+    try:
+        arrays = _arrays(tensors, [*wanted, *header["held"]])
+        states = dict(arrays[: len(wanted)])
+        held = dict(arrays[len(wanted) :])
+        if held:
+            measure(contract.inputs, held, {BATCH: batch, TIME: header["held_frames"]})
+    except (InputError, ValueError, TypeError, KeyError) as error:
+        raise _damaged("its states are not the model's", len(data)) from error
+    return Moment(
+        model,
+        batch,
+        header["frames"],
+        states,
+        tuple(header["starts"]),
+        header["is_ended"],
+        header["held_frames"],
+        held,
+    )
+
+
+def _arrays(data: bytes, listed: Sequence[Sequence[Any]]) -> list[tuple[str, Array]]:
+    """Cuts `data` into the tensors listed; ValueError or TypeError where that can't be done."""
+    arrays, offset = [], 0
+    for name, dtype, shape in listed:
+        little = np.dtype(dtype).newbyteorder("<")
+        end = offset + math.prod(shape) * little.itemsize
+        flat = np.frombuffer(data[offset:end], little)
+        arrays.append((name, flat.reshape(shape).astype(dtype)))
+        offset = end
+    if offset != len(data):
+        raise ValueError(f"{len(data)} bytes, {offset} expected")
+    return arrays
 
 
 def _parts(body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -118,9 +155,10 @@ def _parts(body: bytes) -> tuple[dict[str, Any], bytes]:
         header = json.loads(body[_PREFIX.size : end])
         fits = (
             isinstance(header["model"], str)
-            and isinstance(header["frames"], int)
-            and isinstance(header["batch"], int)
-            and isinstance(header["states"], list)
+            and isinstance(header["is_ended"], bool)
+            and all(type(header[key]) is int for key in ("frames", "batch", "held_frames"))
+            and all(isinstance(header[key], list) for key in ("states", "held"))
+            and [type(start) for start in header["starts"]] == [int] * header["batch"]
         )
     except (ValueError, KeyError, TypeError):
         fits = False
@@ -141,7 +179,7 @@ def _checked_body(data: bytes) -> bytes:
         raise SnapshotError(
             f"snapshot layout {version} found, this runtime reads {VERSION}",
             where="snapshot, bytes 8 to 11",
-            fix="install a newer rnnedge-runtime; if the bytes were damaged, take another snapshot",
+            fix="restore it with the release that took it, or take another snapshot",
         )
     body = data[:-_DIGEST_BYTES]
     if hashlib.sha256(body).digest() != data[-_DIGEST_BYTES:]:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from rnnedge_runtime import nonfinite, snapshot
-from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
-from rnnedge_runtime.chunk import Chunk
+from rnnedge_runtime import nonfinite
+from rnnedge_runtime.alignment import Alignment, is_plain
+from rnnedge_runtime.arrays import Array, Inputs, Sizes, by_name, empty_outputs, measure
 from rnnedge_runtime.contract import BATCH, TIME
+from rnnedge_runtime.engine import Engine
 from rnnedge_runtime.errors import InputError
-from rnnedge_runtime.states import StateSet, copy_rows, measure_states
-from rnnedge_runtime.streamable import check_batch, check_rows, check_streamable
+from rnnedge_runtime.held import Held
+from rnnedge_runtime.snapshot import Moment, pack, unpack
+from rnnedge_runtime.states import measure_states
+from rnnedge_runtime.streamable import (
+    check_batch,
+    check_rows,
+    check_streamable,
+    refuse_ended,
+    refuse_held,
+)
 
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
 
 OnNonfinite: TypeAlias = Literal["raise", "reset", "ignore"]
 Outputs: TypeAlias = Array | dict[str, Array]
-
-_KEPT_CHUNKS = 8
-"""Chunk lengths whose buffers are kept; a stream that uses more binds anew now and then."""
 
 
 class Stream:
@@ -40,6 +46,10 @@ class Stream:
       rows give what a new stream would give for the repaired chunk. Other rows notice nothing. An
       input without a batch axis belongs to every row.
     * ``"ignore"``: looks at nothing.
+
+    A model may run multiples of so many frames only: a push then keeps the frames that are left
+    over for the next one. "Before this push" is before the frames that are run in it, those kept
+    from before included.
 
     Attributes:
         model: what runs.
@@ -66,13 +76,12 @@ class Stream:
         self._takes_array = len(contract.inputs) == 1
         self._gives_array = self._takes_array and len(contract.outputs) == 1
         self._dtypes = tuple(np.dtype(port.dtype) for port in contract.inputs)
-        self._sets = (
-            StateSet(contract.states, self.batch, model.device),
-            StateSet(contract.states, self.batch, model.device),
-        )
-        self._now = 0  # which of the two sets holds the present state
-        self._chunks: dict[tuple[tuple[int, ...], ...], Chunk] = {}
-        self._sets[0].write(model.initial_state(self.batch))
+        self._engine = Engine(model, self.batch, check_finite=on_nonfinite != "ignore")
+        self._chunks, self._run = self._engine.chunks, self._engine.run
+        self._held = Held(contract.inputs, contract.chunk_multiple)
+        self._alignment = Alignment(contract, self.batch)
+        self._is_ended = False
+        self._settle()
 
     def __repr__(self) -> str:
         return f"<Stream of {self.model!r}, batch {self.batch}, after {self.frames} frames>"
@@ -87,11 +96,14 @@ class Stream:
 
         Returns:
             The array if the model has one input and one output, else arrays by name. They are
-            the caller's own. 0 frames give outputs of 0 frames, and nothing is run.
+            the caller's own. Of each output, the frames of what was run: of all frames pushed, or
+            as many as make a multiple of the contract's `chunk_multiple`, possibly none. An
+            output's first `delay` frames after a row's start precede its signal, and are zero.
 
         Raises:
-            InputError: an array does not fit, holds NaN or Inf, or onnxruntime refused the run; or
-                0 frames were given and an output has no time axis. The state is untouched.
+            InputError: an array does not fit, holds NaN or Inf, or onnxruntime refused the run;
+                0 frames were given and an output has no time axis; or the signal was ended by
+                `flush`. The state is untouched.
         """
         if self._takes_array and isinstance(inputs, np.ndarray):
             arrays: tuple[Array, ...] = (inputs,)
@@ -101,31 +113,40 @@ class Stream:
             arrays = tuple(by_name(self._contract.inputs, inputs).values())
             chunk = self._chunks.get(tuple(array.shape for array in arrays))
             is_known = all(map(operator.is_, (array.dtype for array in arrays), self._dtypes))
-        if chunk is None or not is_known:
-            chunk = self._checked_chunk(arrays)
-        if chunk is None:
-            return self._nothing()
-        if chunk.stage(arrays):
-            self._run(chunk)
-        else:
-            self._push_nonfinite(chunk)
+        if self._detour or chunk is None or not is_known or not chunk.stage(arrays):
+            return self._push_with_care(arrays)
+        self._run(chunk)
+        self.frames += chunk.frames
         if self._gives_array:
             return chunk.results[0].copy()
-        return {
-            port.name: result.copy()
-            for port, result in zip(self._contract.outputs, chunk.results, strict=True)
-        }
+        return self._engine.results(chunk)
 
     def flush(self) -> Outputs:
-        """Ends the signal: returns what the model still holds back.
+        """Ends the signal: runs what is held, and gives what the model still holds back.
 
-        Models without delay hold back nothing, and this release runs no others: the result is
-        what a push of 0 frames gives.
+        All that was pushed out, and this, without the first `delay` frames, is the output of the
+        whole-sequence model. Nothing can be pushed afterwards until all rows are reset.
+
+        Returns:
+            As `push`; 0 frames of outputs that are complete. Of an output without a time axis the
+            value after the last run.
 
         Raises:
-            InputError: an output has no time axis.
+            InputError: the signal has been ended already; or an output has no time axis, and
+                nothing was run that gave it a value. The state is untouched.
         """
-        return self._nothing()
+        refuse_ended("Stream.flush", is_ended=self._is_ended)
+        pushed, held = self.frames, self._held.frames
+        frames = self._alignment.frames_to_end(pushed, held)
+        if frames:
+            arrays = self._held.padded(self._engine.last_inputs, self.batch, frames)
+            outputs = self._advance(arrays, {BATCH: self.batch, TIME: frames}, is_end=True)
+            self._alignment.cut(outputs, pushed, pushed - held)
+        else:
+            outputs = self._engine.unchanged() if self._engine.last else self._nothing()
+        self._is_ended = True
+        self._settle()
+        return self._give(outputs)
 
     def reset(self, rows: Iterable[int] | None = None) -> None:
         """Puts all rows, or some, back to the initial state, bit for bit as in a new stream.
@@ -135,18 +156,25 @@ class Stream:
                 `frames` is 0 again.
 
         Raises:
-            InputError: there is no such row, or a state has no batch axis and so can't be reset in
-                part. The state is untouched.
+            InputError: there is no such row; or some rows are to be reset, but a state has no batch
+                axis, frames are held that are not a whole run, or `flush` has ended the signal of
+                all. The state is untouched.
         """
         picked = range(self.batch) if rows is None else check_rows(rows, self.batch)
-        self._reset_rows(picked)
+        if 0 < len(picked) < self.batch:
+            refuse_ended("reset(rows=...)", is_ended=self._is_ended)
+            refuse_held(self._held.frames, self._contract.chunk_multiple)
+        self._engine.reset_rows(picked)
         if len(picked) == self.batch:
-            self.frames = 0
+            self.frames, self._is_ended, self._engine.last = 0, False, None
+            self._held.drop()
+        self._alignment.begin(picked, self.frames)
+        self._settle()
 
     @property
     def state(self) -> dict[str, Array]:
         """Copies of all states, by name; read-only, because writing to them would do nothing."""
-        values = self._state_now.read()
+        values = self._engine.state.read()
         for value in values.values():
             value.flags.writeable = False
         return values
@@ -158,13 +186,14 @@ class Stream:
             InputError: a name is unknown or an array does not fit. The state is untouched.
         """
         measure_states(self._contract.states, values, {BATCH: self.batch})
-        self._state_now.write(values)
+        self._engine.state.write(values)
 
     def snapshot(self) -> bytes:
-        """All states and the frame count as bytes, bound to the model's file by its sha256."""
-        return snapshot.pack(
-            snapshot.Moment(self.model.sha256, self.batch, self.frames, self._state_now.read())
-        )
+        """The whole moment as bytes, bound to the model's file by its sha256.
+
+        All states, frames held, the frame count, and where each row is in its signal.
+        """
+        return pack(self._moment())
 
     def restore(self, data: bytes) -> None:
         """Goes back to the moment of a snapshot, taken from this or another stream of the model.
@@ -172,77 +201,91 @@ class Stream:
         Raises:
             SnapshotError: it is damaged, or of another model or batch size. The state is untouched.
         """
-        moment = snapshot.unpack(data, self.model.sha256, self.batch, self._contract.states)
-        self._state_now.write(moment.states)
-        self.frames = moment.frames
+        self._resume(unpack(data, self.model.sha256, self.batch, self._contract))
 
     def fork(self) -> Stream:
         """A second stream, independent from now on, at the same moment."""
         twin = Stream(self.model, self.batch, self.on_nonfinite)
-        twin.set_state(self._state_now.read())
-        twin.frames = self.frames
+        twin._resume(self._moment())
         return twin
 
-    @property
-    def _state_now(self) -> StateSet:
-        return self._sets[self._now]
+    def _moment(self) -> Moment:
+        # What a plain model was given is never needed again.
+        arrays = () if is_plain(self._contract) else self._held.waiting(self._engine.last_inputs)
+        names = [port.name for port in self._contract.inputs][: len(arrays)]
+        return Moment(
+            self.model.sha256,
+            self.batch,
+            self.frames,
+            self._engine.state.read(),
+            starts=tuple(self._alignment.starts.tolist()),
+            is_ended=self._is_ended,
+            held_frames=self._held.frames,
+            held=dict(zip(names, arrays, strict=True)),
+        )
 
-    def _run(self, chunk: Chunk) -> None:
-        try:
-            chunk.run[self._now]()
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            raise refused(error, "Stream.push") from error
-        # Only now: a run that failed has written to the other set, and that one is spare.
-        self._now ^= 1
-        self.frames += chunk.frames
+    def _resume(self, moment: Moment) -> None:
+        self._engine.state.write(moment.states)
+        self._engine.last = None
+        self.frames, self._is_ended = moment.frames, moment.is_ended
+        self._held.keep(tuple(moment.held.values()), moment.held_frames)
+        self._alignment.restore(moment.starts)
+        self._settle()
 
-    def _push_nonfinite(self, chunk: Chunk) -> None:
-        ports = self._contract.inputs
-        if self.on_nonfinite == "raise":
-            raise nonfinite.complaint(ports, chunk.buffers)
-        before = self._state_now.read()
-        self._reset_rows(nonfinite.rows_with_nonfinite(ports, chunk.buffers, self.batch))
-        nonfinite.clear(chunk.buffers)
-        try:
-            self._run(chunk)
-        except InputError:
-            self._state_now.write(before)
-            raise
+    def _settle(self) -> None:
+        """Decides whether the next push can take the short way."""
+        ran = self.frames - self._held.frames
+        self._detour = self._is_ended or self._held.frames > 0 or ran < self._alignment.settled_at
 
-    def _reset_rows(self, rows: Sequence[int]) -> None:
-        initial = self.model.initial_state(self.batch)
-        if len(rows) == self.batch:
-            self._state_now.write(initial)
-            return
-        values = self._state_now.read()
-        copy_rows(self._contract.states, initial, values, rows)
-        self._state_now.write(values)
-
-    def _nothing(self) -> Outputs:
-        return self._give(empty_outputs(self._contract.outputs, {BATCH: self.batch}))
-
-    def _give(self, outputs: dict[str, Array]) -> Outputs:
-        return next(iter(outputs.values())) if self._gives_array else outputs
-
-    def _checked_chunk(self, arrays: tuple[Array, ...]) -> Chunk | None:
-        """Checks the arrays; returns their buffers, or None for 0 frames."""
-        ports = self._contract.inputs
+    def _push_with_care(self, arrays: tuple[Array, ...]) -> Outputs:
+        """A push in full: checks, frames held before and after, what precedes the signal."""
+        refuse_ended("Stream.push", is_ended=self._is_ended)
+        ports, pushed = self._contract.inputs, self.frames
         named = {port.name: array for port, array in zip(ports, arrays, strict=True)}
         sizes = measure(ports, named, {BATCH: self.batch})
         if sizes[TIME] == 0:
-            return None
-        shapes = tuple(array.shape for array in arrays)
-        if shapes not in self._chunks:
-            # The oldest goes first, not the least used: a lasting length that is dropped comes
-            # back at the price of one binding in eight, and no push pays for the bookkeeping.
-            if len(self._chunks) == _KEPT_CHUNKS:
-                del self._chunks[next(iter(self._chunks))]
-            self._chunks[shapes] = Chunk(
-                self.model.session,
-                self._contract,
-                self._sets,
-                shapes,
-                sizes,
-                check_finite=self.on_nonfinite != "ignore",
-            )
-        return self._chunks[shapes]
+            return self._give(self._nothing())
+        if self._contract.chunk_multiple > 1 and self.on_nonfinite == "raise":
+            nonfinite.refuse(ports, arrays)  # now, before some of it is held
+        ready, rest, frames = self._held.divide(arrays, sizes[TIME])
+        outputs = (
+            self._advance(ready, sizes | {TIME: frames}) if frames else self._engine.unchanged()
+        )
+        self.frames = pushed + sizes[TIME]
+        self._held.keep(rest, (pushed + sizes[TIME]) % self._contract.chunk_multiple)
+        self._settle()
+        return self._give(outputs)
+
+    def _advance(
+        self, arrays: tuple[Array, ...], sizes: Sizes, *, is_end: bool = False
+    ) -> dict[str, Array]:
+        """Runs whole multiples of frames; what fails leaves everything as it was."""
+        chunk, ran = self._engine.chunk(arrays, sizes), self.frames - self._held.frames
+        starts, before, rows = self._alignment.starts, None, []
+        if not chunk.stage(arrays):
+            if self.on_nonfinite == "raise":
+                raise nonfinite.complaint(self._contract.inputs, chunk.buffers)
+            rows = nonfinite.rows_with_nonfinite(self._contract.inputs, chunk.buffers, self.batch)
+            nonfinite.clear(chunk.buffers)
+        if rows or is_end:
+            before = self._engine.state.read()
+        try:
+            if rows:
+                self._engine.reset_rows(rows)
+                self._alignment.begin(rows, ran)
+            if is_end:
+                self._engine.state.write(self._alignment.end_lengths(self.frames))
+            self._run(chunk)
+        except InputError:
+            self._alignment.restore(starts.tolist())
+            self._engine.state.write(before or {})
+            raise
+        outputs = self._engine.results(chunk)
+        self._alignment.silence(outputs, ran)
+        return outputs
+
+    def _nothing(self) -> dict[str, Array]:
+        return empty_outputs(self._contract.outputs, {BATCH: self.batch})
+
+    def _give(self, outputs: dict[str, Array]) -> Outputs:
+        return next(iter(outputs.values())) if self._gives_array else outputs

@@ -15,8 +15,7 @@ def check_streamable(contract: Contract) -> None:
     """Checks that the contract asks for nothing that `Stream` does not do.
 
     Raises:
-        InputError: it is a sequence model, has a delay or a ratio, or an output whose size is
-            unknown before the run.
+        InputError: it is a sequence model, or has an output whose size is unknown before the run.
     """
     if contract.mode == "sequence":
         raise InputError(
@@ -30,21 +29,6 @@ def check_streamable(contract: Contract) -> None:
 
 def _check_output(port: Port) -> None:
     where = f"output {port.name!r} {shape_text(port)}"
-    newer = "install a newer rnnedge-runtime, or export with this release's exporters"
-    if port.delay:
-        raise InputError(
-            f"the output lags {port.delay} frames behind its input; this release does not run "
-            "models with a delay",
-            where=where,
-            fix=newer,
-        )
-    if port.ratio != 1:
-        raise InputError(
-            f"the model gives {port.ratio} output frames per input frame; this release only runs "
-            "models that give one",
-            where=where,
-            fix=newer,
-        )
     unknown = [d for d in port.shape if isinstance(d, str) and split_dim(d)[1] not in (BATCH, TIME)]
     if unknown:
         raise InputError(
@@ -99,3 +83,24 @@ def check_rows(rows: Iterable[int], batch: int) -> list[int]:
             fix="count rows from 0; leave rows out to reset them all",
         )
     return checked
+
+
+def refuse_ended(where: str, *, is_ended: bool) -> None:
+    """Raises InputError if the signal was ended by a flush."""
+    if is_ended:
+        raise InputError(
+            "the signal has been ended by flush()",
+            where=where,
+            fix="reset() starts the next signal",
+        )
+
+
+def refuse_held(held: int, multiple: int) -> None:
+    """Raises InputError if frames are held: a row starts again where a run starts."""
+    if held:
+        raise InputError(
+            f"{held} frames are held; a row can only start again where a run does, after a "
+            f"multiple of {multiple} frames",
+            where="reset(rows=...)",
+            fix=f"push {multiple - held} more frames first, or reset all rows",
+        )

@@ -132,7 +132,7 @@ def damaged(data: bytes, how: str) -> bytes:
             prop.key, prop.value = {
                 "no contract": ("other", prop.value),
                 "damaged": (prop.key, prop.value[:-5]),
-                "newer": (prop.key, prop.value.replace('"version": 1', '"version": 2', 1)),
+                "newer": (prop.key, prop.value.replace('"version": 2', '"version": 3', 1)),
             }[how]
     return model.SerializeToString()
 
@@ -143,7 +143,7 @@ def damaged(data: bytes, how: str) -> bytes:
         ("truncated", "", "net.onnx", ""),
         ("no contract", "no contract", "net.onnx", "rnnedge export"),
         ("damaged", "contract is damaged", "rnnedge.contract", "export"),
-        ("newer", "contract version 2 found", "'version'", "newer rnnedge-runtime"),
+        ("newer", "contract version 3 found", "'version'", "newer rnnedge-runtime"),
     ],
 )
 def test_a_file_that_cannot_be_trusted_is_not_verified(refused, exported, how, what, where, fix):

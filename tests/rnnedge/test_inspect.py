@@ -22,7 +22,7 @@ def test_inspect_shows_ports_states_operators_weights_and_proof(call, gru_file) 
         "weights 108 parameters, 432 B",
         "per frame 84 multiply-adds, 432 B of weights read (batch 1)",
         "opset 22: 2 Transpose, 1 GRU, 1 Squeeze",
-        "contract version 1, mode stream",
+        "contract version 2, mode stream",
         "source class torch.nn.GRU, opset 22",
         "proof passed, 1 checks",
     ):

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"rnnedge": ".", "rnnedge_exporters": "exporters", "rnnedge_runtime": "runtime"}
 DEPENDENCIES = {
-    "rnnedge": {"rnnedge-runtime", "numpy", "onnx", "rich", "soundfile", "typer"},
+    "rnnedge": {"rnnedge-runtime", "numpy", "onnx", "rich", "soundfile", "sympy", "typer"},
     "rnnedge_exporters": {
         "rnnedge-runtime", "numpy", "onnx", "onnx-ir", "onnxscript", "safetensors", "torch",
     },
@@ -86,7 +86,7 @@ def test_only_rnnedge_brings_a_command_and_an_extra(wheel, metadata, package) ->
         assert (entries, metadata.get_all("Provides-Extra")) == ([], None)
         return
     assert "rnnedge = rnnedge.cli:main" in wheel.read(entries[0]).decode()
-    assert metadata.get_all("Provides-Extra") == ["export"]
+    assert metadata.get_all("Provides-Extra") == ["draw", "export"]
     assert any(
         text.startswith("rnnedge-exporters==") and "extra == 'export'" in text
         for text in metadata.get_all("Requires-Dist")

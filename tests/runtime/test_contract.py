@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -20,17 +21,22 @@ FULL = Contract(
         Port("speaker", "float16", ("batch", 16), 0, None),
     ),
     outputs=(
-        Port("y", "float32", ("batch", "2*time", 3), 0, 1, Fraction(1, 2), 4),
+        Port(
+            "y", "float32", ("batch", "2*time", 3), 0, 1, Fraction(1, 2), 4, ((3, 5, 2), (1, -1, 3))
+        ),
         Port("last", "int64", ("batch",), 0, None),
     ),
     states=(
         State("rnn.h", "rnn.h", "rnn.h.next", "float32", (1, "batch", 8), 1, "hidden"),
         State("c", "c", "c.next", "float32", ("6*batch", 2), 0, "context", 2, fill=-1.5),
-        State("u", "u", "u.next", "int8", (4,), None, "user", tensor="rnnedge.tensor.u"),
+        State("u", "u", "u.next", "int8", (4,), None, "user", tensor="rnnedge.tensor.u", delay=5),
+        State("n", "n", "n.next", "int64", ("batch",), 0, "position"),
+        State("end", "end", "end.next", "int64", (), None, "length", fill=2**62),
     ),
     source={"class": "Net", "opset": 18},
     parity={"max_abs": 1e-7},
     signal=Signal(16000, 160, 400),
+    chunk_multiple=4,
 )
 
 
@@ -63,7 +69,7 @@ def test_the_json_is_plain_for_readers_in_other_languages():
 
 @pytest.mark.parametrize("source", [{"x": float("nan")}, {"x": float("inf")}, {"x": object()}])
 def test_what_json_cannot_hold_is_not_written(source):
-    contract = Contract("stream", FULL.inputs, FULL.outputs, source=source)
+    contract = replace(FULL, source=source)
     with pytest.raises(ContractError, match="it cannot be written as JSON"):
         contract.to_json()
 
@@ -94,10 +100,38 @@ def test_optional_fields_have_defaults():
         )
     )
     assert contract.outputs[0] == Port("y", "float32", (), None, None, Fraction(1), 0)
+    assert contract.outputs[0].length == ()
     assert (contract.parity, contract.signal) == (None, None)
+    assert (contract.version, contract.chunk_multiple) == (1, 1)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [1, 2])
+def test_both_versions_are_read_and_written_as_they_are(version):
+    contract = read(_changed(["version"], version))
+    assert contract.version == version
+    assert read(contract.to_json()) == contract
+
+
+def test_a_length_is_what_its_steps_give_never_below_0():
+    port = FULL.outputs[0]
+    assert [port.length_of(frames) for frames in range(7)] == [0, 1, 1, 2, 2, 3, 3]
+    by_hand = [max(0, ((3 * n + 5) // 2 - 1) // 3) for n in range(7)]
+    assert [port.length_of(frames) for frames in range(7)] == by_hand
+    shorter = replace(port, length=((1, -3, 1),))
+    assert [shorter.length_of(frames) for frames in (0, 2, 3, 10)] == [0, 0, 0, 7]
+
+
+def test_without_steps_a_length_is_the_ratios_rounded_down():
+    port = replace(FULL.outputs[0], length=(), ratio=Fraction(2, 3))
+    assert [port.length_of(frames) for frames in range(7)] == [0, 0, 1, 2, 2, 3, 4]
+
+
+def test_a_run_gives_whole_frames():
+    with pytest.raises(ContractError, match="runs of 3 frames give 3/2 frames"):
+        replace(FULL, chunk_multiple=3)
+
+
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_another_version_is_refused_and_says_what_to_install(version):
     with pytest.raises(ContractError, match=f"contract version {version} found") as caught:
         read(_changed(["version"], version))
@@ -149,14 +183,32 @@ def test_json_that_is_no_object_is_refused(text):
         (["inputs", 0, "batch_axis"], -3, "batch_axis is -3, but the shape"),
         (["inputs", 0, "time_axis"], 0, "time_axis is 0, but the shape"),
         (["inputs", 0, "shape"], ["batch", "time", "time"], "time_axis is 1, but the shape"),
-        (["inputs", 0, "delay"], 1, "only outputs have a ratio and a delay"),
-        (["inputs", 0, "ratio"], "2", "only outputs have a ratio and a delay"),
+        (["inputs", 0, "delay"], 1, "only outputs have a ratio, a delay and a length"),
+        (["inputs", 0, "ratio"], "2", "only outputs have a ratio, a delay and a length"),
         (["outputs", 0, "ratio"], "0", "'0' is not a ratio"),
         (["outputs", 0, "ratio"], "-1", "'-1' is not a ratio"),
         (["outputs", 0, "ratio"], "1e999999999", "is not a ratio"),
         (["outputs", 0, "ratio"], "1/0", "is not a ratio"),
         (["outputs", 0, "ratio"], 1, "str expected, got int"),
         (["outputs", 0, "delay"], -1, "delay -1 is below 0"),
+        (["inputs", 0, "length"], [[1, 0, 1]], "only outputs have a ratio, a delay and a length"),
+        (["outputs", 0, "length"], [[1, 0]], "\\[1, 0\\] is not a step \\[mul, add, div\\]"),
+        (["outputs", 0, "length"], [3], "3 is not a step"),
+        (["outputs", 0, "length"], [[1, 0.5, 1]], "is not a step"),
+        (["outputs", 0, "length"], [[1, True, 1]], "is not a step"),
+        (["outputs", 0, "length"], {}, "list expected, got dict"),
+        (["outputs", 0, "length"], [[0, 1, 1]], "\\[0, 1, 1\\] is no step of a length"),
+        (["outputs", 0, "length"], [[1, 1, 0]], "\\[1, 1, 0\\] is no step of a length"),
+        (["outputs", 0, "length"], [[1, -(2**31), 1]], "is no step of a length"),
+        (["chunk_multiple"], 0, "chunk_multiple is 0"),
+        (["chunk_multiple"], 2**31, "chunk_multiple is 2147483648"),
+        (["chunk_multiple"], 2.0, "int expected, got float"),
+        (["chunk_multiple"], 1, "runs of 1 frames give 1/2 frames, not a whole number"),
+        (["states", 0, "delay"], -1, "delay -1 is below 0"),
+        (["states", 0, "kind"], "position", "a position is int64, one number per row, not float32"),
+        (["states", 3, "dtype"], "int32", "a position is int64, one number per row, not int32"),
+        (["states", 3, "shape"], ["2*batch"], "a position is int64, one number per row"),
+        (["states", 4, "shape"], [2], "a length is int64, one number per row"),
         (["states", 0, "kind"], "memory", "'memory' is not one of"),
         (["states", 0, "shape"], [1, "batch", "time"], "cannot grow with 'time'"),
         (["states", 0, "shape"], [1, "batch", "n"], "cannot grow with 'n'"),
@@ -187,22 +239,22 @@ def test_a_contract_that_breaks_a_rule_is_refused(path, value, message):
 
 def test_a_stream_needs_an_input_with_a_time_axis():
     with pytest.raises(ContractError, match="a stream needs an input with a time axis"):
-        Contract("stream", FULL.inputs[1:], FULL.outputs)
+        replace(FULL, inputs=FULL.inputs[1:])
 
 
 def test_a_fill_must_be_finite_and_a_ratio_above_zero():
     state = State("h", "h", "h.next", "float32", (1,), None, "hidden", fill=float("inf"))
     with pytest.raises(ContractError, match="fill inf is not finite"):
-        Contract("stream", FULL.inputs, FULL.outputs, (state,))
+        replace(FULL, states=(state,))
     output = Port("y", "float32", ("time",), None, 0, Fraction(0))
     with pytest.raises(ContractError, match="ratio 0 is not above 0"):
-        Contract("stream", FULL.inputs, (output,))
+        replace(FULL, outputs=(output,))
 
 
 def test_a_bool_state_is_filled_with_0_or_1():
     state = State("h", "h", "h.next", "bool", (1,), None, "hidden", fill=2)
     with pytest.raises(ContractError, match="fill 2 is not a bool"):
-        Contract("stream", FULL.inputs, FULL.outputs, (state,))
+        replace(FULL, states=(state,))
 
 
 _VALUES = st.recursive(

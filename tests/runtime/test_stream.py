@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
@@ -88,6 +86,21 @@ def test_flush_of_a_model_without_delay_gives_no_frames(running_sum):
     assert stream.flush().shape == (2, 0, 2)
 
 
+def test_after_a_flush_nothing_goes_on_until_reset(running_sum):
+    stream = running_sum.stream(batch=2)
+    x = np.ones((2, 3, 2), np.float32)
+    stream.push(x)
+    stream.flush()
+    before = _bits(stream)
+    for call in (lambda: stream.push(x), stream.flush, lambda: stream.reset([1])):
+        with pytest.raises(InputError, match="the signal has been ended by flush") as caught:
+            call()
+        assert caught.value.fix == "reset() starts the next signal"
+        assert _bits(stream) == before
+    stream.reset()
+    assert stream.push(x)[0, -1].tolist() == [3, 3]
+
+
 def test_several_inputs_and_outputs_go_by_name(two_inputs):
     stream = two_inputs.stream()
     frames = np.ones((1, 3, 2), np.float32)
@@ -96,6 +109,7 @@ def test_several_inputs_and_outputs_go_by_name(two_inputs):
     assert result["y"][0, :, 0].tolist() == [20, 40, 60]
     assert result["last"].tolist() == [[60, 60]]
     assert stream.push(inputs)["last"].tolist() == [[120, 120]]
+    assert stream.flush()["last"].tolist() == [[120, 120]]
 
 
 def test_one_input_may_go_by_name_too(running_sum):
@@ -220,21 +234,6 @@ def test_a_sequence_model_is_not_streamed(make):
     assert "Model.run" in caught.value.fix
     x = np.ones((1, 3, 2), np.float32)
     np.testing.assert_array_equal(model.run(x).outputs["y"], -x)
-
-
-@pytest.mark.parametrize(
-    ("field", "message"),
-    [
-        ({"delay": 2}, "lags 2 frames behind"),
-        ({"ratio": Fraction(1, 2)}, "gives 1/2 output frames per input frame"),
-    ],
-)
-def test_delay_and_ratio_are_refused_not_ignored(make, field, message):
-    output = make.port("y", "batch", "time", 2, **field)
-    model = load(make.sum_file(outputs=(output,)))
-    with pytest.raises(InputError, match=message) as caught:
-        model.stream()
-    assert "newer rnnedge-runtime" in caught.value.fix
 
 
 def test_an_output_of_unknown_size_is_refused(make):

@@ -69,7 +69,7 @@ def test_more_chunk_lengths_than_are_kept_still_give_the_whole_sequence(running_
         y = stream.push(np.ones((1, frames, 2), np.float32))
         total += frames
         assert y[0, -1, 0] == total
-    assert len(stream._chunks) == 8
+    assert len(stream._engine.chunks) == 8
 
 
 def test_rows_of_a_batch_are_streams_of_their_own(lstm):

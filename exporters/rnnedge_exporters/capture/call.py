@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -20,7 +20,9 @@ from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME
 
 EXAMPLE_SIZES = {BATCH: 3, TIME: 16}
-"""Sizes at which the module is traced. Neither is 0 or 1, which torch.export would freeze."""
+"""Sizes at which the module is traced. Neither is 0 or 1, which torch.export would freeze.
+
+A module whose windows are longer is traced at a multiple of that length; see `lengths.py`."""
 OTHER_SIZES = {BATCH: 2, TIME: 11}
 """Sizes at which what was learned at the example's is checked."""
 
@@ -59,10 +61,19 @@ class Call:
     Attributes:
         inputs: the data arguments by name.
         states: the arguments that are states.
+        example: sizes at which forward runs, and is traced.
+        other: sizes at which what was learned at the example's is checked.
     """
 
     inputs: Mapping[str, TensorSpec]
     states: tuple[StateArgument, ...]
+    example: Mapping[str, int] = field(default_factory=lambda: EXAMPLE_SIZES)
+    other: Mapping[str, int] = field(default_factory=lambda: OTHER_SIZES)
+
+    @property
+    def shorter(self) -> Mapping[str, int]:
+        """The example's batch, and the other length."""
+        return {**self.example, TIME: self.other[TIME]}
 
     def arguments(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Example arguments of those sizes; all zeros."""

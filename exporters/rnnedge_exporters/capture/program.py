@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import SymInt, Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.functions import FloorDiv
 
 from rnnedge_exporters.capture.attributes import copied, refuse_hidden_state
 from rnnedge_exporters.capture.call import (
-    EXAMPLE_SIZES,
-    OTHER_SIZES,
     Call,
     inference,
     name_results,
     randomised,
     run,
 )
+from rnnedge_exporters.capture.lengths import longer
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
 from rnnedge_exporters.errors import CaptureError, first_lines
 from rnnedge_exporters.specs import TensorSpec
@@ -71,20 +72,102 @@ def capture(module: nn.Module, call: Call) -> Program:
         CaptureError: forward cannot be traced, depends on the example's batch or length, keeps
             state in the module, or uses a recurrent form that is not supported.
     """
-    refuse_hidden_state(module, randomised(call.arguments(EXAMPLE_SIZES)))
+    refuse_hidden_state(module, randomised(call.arguments(call.example)))
     module = copied(module)
     with inference(module):
-        exported = _export(module, call)
-        _refuse_mutation(exported)
-        _refuse_randomness(exported)
-        program = _named(exported, call)
+        problem: FrozenSizeError | None = None
+        for trial in longer(call):
+            if problem is not None and not _runs(module, trial):
+                break
+            try:
+                return _capture(module, trial)
+            except FrozenSizeError as error:
+                # At this length some axis inside has size 1, perhaps, which the tracer freezes. A
+                # graph that grows with the length comes from a loop, which no length helps.
+                if problem is not None and error.nodes > problem.nodes:
+                    raise _loop(module) from error
+                problem = problem or error
+        assert problem is not None  # noqa: S101 - else it was returned
+        raise problem
+
+
+def _loop(module: nn.Module) -> CaptureError:
+    return CaptureError(
+        "forward runs a Python loop over time, which the tracer unrolls to the example's length",
+        where=f"{type(module).__name__}.forward",
+        fix="use nn.RNN, nn.GRU or nn.LSTM in place of a loop around a cell, or tensor operations",
+    )
+
+
+class FrozenSizeError(CaptureError):
+    """The graph is right at the example's sizes only.
+
+    Attributes:
+        nodes: of the graph.
+    """
+
+    nodes = 0
+
+
+def _runs(module: nn.Module, call: Call) -> bool:
+    try:
+        run(module, call.arguments(call.example))
+        run(module, call.arguments(call.other))
+    except CaptureError:
+        return False
+    return True
+
+
+def _capture(module: nn.Module, call: Call) -> Program:
+    exported = _export(module, call, unit=1)
+    unit = frames_per_group(exported.graph)
+    if unit > 1:
+        exported = _export(module, call, unit=unit)
+    _refuse_mutation(exported)
+    _refuse_randomness(exported)
+    program = _named(exported, call)
+    try:
+        _check_free(program)
         _check_other_sizes(module, program)
+    except FrozenSizeError as error:
+        error.nodes = len(program.graph_module.graph.nodes)
+        raise
     return program
 
 
-def _export(module: nn.Module, call: Call) -> ExportedProgram:
-    dims = {symbol: Dim(symbol) for symbol in (BATCH, TIME)}
+def _export(module: nn.Module, call: Call, unit: int) -> ExportedProgram:
+    """Traces forward with batch and time free.
 
+    First with an axis of its own for each name, which ties the inputs' axes to each other. Where
+    forward has a condition on the length that such an axis cannot meet (that a window fits into it,
+    say), the tracer is left to find the condition by itself.
+
+    Args:
+        module: in evaluation mode.
+        call: how forward is called.
+        unit: the length is a multiple of it.
+    """
+    ticks = Dim("ticks", min=2)
+    named = {BATCH: Dim(BATCH, min=2), TIME: Dim(TIME, min=2) if unit == 1 else unit * ticks}
+    try:
+        return _trace(module, call, named)
+    except CaptureError:
+        raise
+    except Exception as first:
+        try:
+            return _trace(
+                module, call, {BATCH: Dim.AUTO, TIME: named[TIME] if unit > 1 else Dim.AUTO}
+            )
+        except Exception as error:
+            raise CaptureError(
+                f"torch.export cannot trace forward with free axes: {_summary(error)}",
+                where=f"{type(module).__name__}.forward",
+                fix="where forward uses the value of a length (a Python loop over time, `if` on a "
+                "size), write it with tensor operations; or give that axis a fixed size in --input",
+            ) from first
+
+
+def _trace(module: nn.Module, call: Call, dims: Mapping[str, Any]) -> ExportedProgram:
     def free(spec: TensorSpec) -> dict[int, Any]:
         return {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
 
@@ -92,29 +175,40 @@ def _export(module: nn.Module, call: Call) -> ExportedProgram:
     for state in call.states:
         leaves = [free(leaf) for leaf in state.leaves]
         shapes[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
-    arguments = call.arguments(EXAMPLE_SIZES)
-    try:
-        with warnings.catch_warnings(), KeepRecurrent():
-            # nn.RNN lists its own weights anew while traced; other assignments were ruled out.
-            warnings.filterwarnings("ignore", message="The tensor attributes? ")
-            # A library of torch's own still asks for a class that it has renamed.
-            warnings.filterwarnings("ignore", message=".*LeafSpec")
-            exported = torch.export.export(
-                module, (), kwargs=arguments, dynamic_shapes=shapes, strict=False
-            )
-            # Decomposes nothing, but writes in place become values: what is written into a view
-            # of a tensor would else not be seen where that tensor is read.
-            functional: ExportedProgram = exported.run_decompositions({})
-            return functional
-    except CaptureError:
-        raise
-    except Exception as error:
-        raise CaptureError(
-            f"torch.export cannot trace forward with free axes: {_summary(error)}",
-            where=f"{type(module).__name__}.forward",
-            fix="where forward uses the value of a length (a Python loop over time, `if` on a "
-            "size), write it with tensor operations; or give that axis a fixed size in --input",
-        ) from error
+    arguments = call.arguments(call.example)
+    with warnings.catch_warnings(), KeepRecurrent():
+        # nn.RNN lists its own weights anew while traced; other assignments were ruled out.
+        warnings.filterwarnings("ignore", message="The tensor attributes? ")
+        # A library of torch's own still asks for a class that it has renamed.
+        warnings.filterwarnings("ignore", message=".*LeafSpec")
+        exported = torch.export.export(
+            module, (), kwargs=arguments, dynamic_shapes=shapes, strict=False
+        )
+        # Decomposes nothing, but writes in place become values: what is written into a view
+        # of a tensor would else not be seen where that tensor is read.
+        functional: ExportedProgram = exported.run_decompositions({})
+        return functional
+
+
+def frames_per_group(graph: Graph) -> int:
+    """The size of the groups into which a view divides the frames; 1 when none does.
+
+    Of a view with an open size the tracer knows only that the length divided by the size is whole
+    by chance; told that the length is a multiple, it knows the shape.
+    """
+    unit = 1
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        if not isinstance(value, Tensor):
+            continue
+        sizes: list[Any] = list(value.shape)
+        for dim in sizes:
+            parts: Any = dim.node.expr.atoms(FloorDiv) if isinstance(dim, SymInt) else ()
+            for part in parts:
+                # (T // (T // 8)) is 8.
+                if isinstance(part.args[1], FloorDiv) and part.args[0] == part.args[1].args[0]:
+                    unit = math.lcm(unit, int(part.args[1].args[1]))
+    return unit
 
 
 def _summary(error: Exception) -> str:
@@ -126,6 +220,9 @@ def _refuse_randomness(exported: ExportedProgram) -> None:
         tags = getattr(node.target, "tags", ())
         scopes = node.meta.get("nn_module_stack") or {"": ("", "")}
         is_idle_dropout = "dropout" in str(node.target) and node.args[-1] is False
+        if "scaled_dot_product_attention" in str(node.target):
+            dropout = node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)
+            is_idle_dropout = dropout == 0.0
         if torch.Tag.nondeterministic_seeded in tags and not is_idle_dropout:
             raise CaptureError(
                 f"forward draws random numbers ({node.target})",
@@ -202,9 +299,41 @@ def _refuse_unequal(module: nn.Module, result: list[Tensor]) -> None:
     )
 
 
+def _check_free(program: Program) -> None:
+    """The tracer can tie an axis to the example's size, or to a range, without a word."""
+    for name, spec in program.call.inputs.items():
+        value = program.inputs[name].meta["val"]
+        for axis, dim in enumerate(spec.shape):
+            if not isinstance(dim, str):
+                continue
+            given = value.shape[axis]
+            if not isinstance(given, SymInt) or not given.node.expr.free_symbols:
+                raise FrozenSizeError(
+                    f"forward specialized the axis {dim!r} of {name!r} to {given}, the example's",
+                    where=f"input {name!r}, axis {axis}",
+                    fix="look in forward for a size that is fixed while tracing (a buffer of fixed "
+                    "length, int(x.shape[1]), numpy, a length of 1) and write it with tensor "
+                    "operations; or give that axis a fixed size in --input",
+                )
+            _check_bound(program, name, dim, given)
+
+
+def _check_bound(program: Program, name: str, dim: str, given: SymInt) -> None:
+    env = given.node.shape_env
+    for symbol in given.node.expr.free_symbols:
+        upper = env.var_to_range[symbol].upper if symbol in env.var_to_range else None
+        if upper is not None and upper.is_Integer and int(upper) < 2**31:
+            raise FrozenSizeError(
+                f"forward works for an axis {dim!r} of at most {upper} in {name!r}",
+                where=f"input {name!r}",
+                fix="look for a table of positions, or a buffer, of that length; compute positions "
+                "instead of looking them up, as a stream has no end",
+            )
+
+
 def _check_other_sizes(module: nn.Module, program: Program) -> None:
     """torch.export can freeze a size without a word; another size brings it to light."""
-    arguments = randomised(program.call.arguments(OTHER_SIZES))
+    arguments = randomised(program.call.arguments(program.call.other))
     expected, again = (pytree.tree_leaves(run(module, arguments)) for _ in range(2))
     if not _close(expected, again):
         _refuse_unequal(module, expected)
@@ -214,10 +343,10 @@ def _check_other_sizes(module: nn.Module, program: Program) -> None:
     except Exception as error:
         problem = _summary(error)
     if problem:
-        raise CaptureError(
+        raise FrozenSizeError(
             f"the captured graph is right at the example's size only: {problem}",
-            where=f"{type(module).__name__}.forward, captured at {EXAMPLE_SIZES}, "
-            f"run at {OTHER_SIZES}",
+            where=f"{type(module).__name__}.forward, captured at {program.call.example}, "
+            f"run at {program.call.other}",
             fix="look in forward for a size that is fixed while tracing (a buffer of fixed "
             "length, int(x.shape[1]), numpy) and write it with tensor operations",
         )

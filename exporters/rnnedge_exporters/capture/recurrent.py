@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from rnnedge_exporters.capture import operators
+from rnnedge_exporters.capture.instead import INSTEAD
 from rnnedge_exporters.errors import CaptureError
 
 _Layer = Callable[[Tensor, Sequence[Tensor], list[Tensor], bool], tuple[Tensor, ...]]
@@ -43,9 +44,10 @@ class KeepRecurrent(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         layer = _LAYERS.get(func)
-        if layer is None:
-            return func(*args, **(kwargs or {}))
-        return _stack(layer, func.__name__, args)
+        if layer is not None:
+            return _stack(layer, func.__name__, args)
+        instead = INSTEAD.get(func, func)
+        return instead(*args, **(kwargs or {}))
 
 
 def _stack(layer: _Layer, name: str, args: Sequence[Any]) -> tuple[Tensor, ...]:

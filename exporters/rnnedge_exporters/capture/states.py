@@ -25,8 +25,6 @@ from torch.utils import _pytree as pytree
 
 from rnnedge_exporters.capture.attributes import copied
 from rnnedge_exporters.capture.call import (
-    EXAMPLE_SIZES,
-    OTHER_SIZES,
     Call,
     StateArgument,
     inference,
@@ -35,12 +33,12 @@ from rnnedge_exporters.capture.call import (
     randomised,
     run,
 )
+from rnnedge_exporters.capture.lengths import with_lengths
 from rnnedge_exporters.errors import CaptureError, SpecError
 from rnnedge_exporters.specs import TensorSpec, parse_named, parse_tensor
-from rnnedge_runtime.contract import BATCH, TIME, Dim
+from rnnedge_runtime.contract import BATCH, Dim
 
 _HINT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>.*?))?(?:->\s*(?P<path>[\w.]+)\s*)?")
-_SHORTER = {**EXAMPLE_SIZES, TIME: OTHER_SIZES[TIME]}
 _HOW = 'say it with --state "hidden: float32[2, batch, 64] -> 1" (argument: tensors -> result)'
 
 Path = tuple[int | str, ...]
@@ -80,16 +78,23 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     open_names = [n for n, p in parameters.items() if n not in inputs and _may_be_state(p)]
     names = [n for n in open_names if n in hinted or _is_required(parameters[n])]
     optional = [n for n in open_names if n not in names]
-    call = Call(dict(inputs), ())
-    if not names and not optional:
-        return call
+    hints_of = [hinted.get(n, _Hint(n)) for n in names]
     with inference(module):
-        states = _settle(module, call, [hinted.get(n, _Hint(n)) for n in names])
+        call = with_lengths(
+            Call(dict(inputs), ()),
+            lambda sizes, call: run(
+                module,
+                call.arguments(sizes) | {h.parameter: _example(h, sizes) for h in hints_of},
+            ),
+        )
+        if not names and not optional:
+            return call
+        states = _settle(module, call, hints_of)
         if not states:
             states = _try_optional(module, call, optional)
-    return Call(
-        dict(inputs),
-        tuple(replace(s, required=_is_required(parameters[s.parameter])) for s in states),
+    return replace(
+        call,
+        states=tuple(replace(s, required=_is_required(parameters[s.parameter])) for s in states),
     )
 
 
@@ -109,7 +114,7 @@ def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgu
     try:
         large, shorter, small = (
             run(module, call.arguments(sizes) | {h.parameter: _example(h, sizes) for h in hints})
-            for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
+            for sizes in (call.example, call.shorter, call.other)
         )
     except CaptureError as error:
         if all(hint.example is not None for hint in hints):
@@ -126,7 +131,7 @@ def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgu
     for hint in hints:
         path = next(order) if hint.path is None else hint.path
         try:
-            states.append(_state(hint.parameter, path, pick(large, path), pick(small, path)))
+            states.append(_state(call, hint.parameter, path, pick(large, path), pick(small, path)))
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise _unsettled([hint.parameter], f"the result has no part {path}") from error
     _check_feedback(module, call, states, large)
@@ -137,15 +142,15 @@ def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[State
     """Rule 5."""
     large, shorter, small = (
         run(module, randomised(call.arguments(sizes)))
-        for sizes in (EXAMPLE_SIZES, _SHORTER, OTHER_SIZES)
+        for sizes in (call.example, call.shorter, call.other)
     )
     parts = _timeless(large, shorter)
     states: list[StateArgument] = []
     for name in names:
         if not parts:
             break
-        state = _state(name, parts[0], pick(large, parts[0]), pick(small, parts[0]))
-        trial = Call(call.inputs, (*states, state))
+        state = _state(call, name, parts[0], pick(large, parts[0]), pick(small, parts[0]))
+        trial = replace(call, states=(*states, state))
         if _zeros_mean_none(module, trial, large):
             states.append(state)
             parts.pop(0)
@@ -153,9 +158,9 @@ def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[State
 
 
 def _zeros_mean_none(module: nn.Module, call: Call, without: Any) -> bool:
-    data = randomised(Call(call.inputs, ()).arguments(EXAMPLE_SIZES))
+    data = randomised(replace(call, states=()).arguments(call.example))
     try:
-        result = run(module, call.arguments(EXAMPLE_SIZES) | data)
+        result = run(module, call.arguments(call.example) | data)
     except CaptureError:
         return False
     ours, theirs = pytree.tree_leaves(result), pytree.tree_leaves(without)
@@ -168,7 +173,8 @@ def _zeros_mean_none(module: nn.Module, call: Call, without: Any) -> bool:
 def _check_feedback(
     module: nn.Module, call: Call, states: list[StateArgument], before: Any
 ) -> None:
-    result = run(module, Call(call.inputs, tuple(states)).arguments(EXAMPLE_SIZES))
+    trial = replace(call, states=tuple(states))
+    result = run(module, trial.arguments(call.example))
     for state in states:
         shapes = [
             pytree.tree_map_only(Tensor, lambda t: tuple(t.shape), pick(r, state.result))
@@ -197,11 +203,12 @@ def _shapes(part: Any) -> list[torch.Size]:
     return [tensor.shape for tensor in tensors] if len(tensors) == len(leaves) else []
 
 
-def _state(parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
+def _state(call: Call, parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
     """Compares the part at two batch sizes: the axis that differs is the batch axis."""
     flat, tree = pytree.tree_flatten(large)
     leaves = tuple(
-        _leaf_spec(parameter, a, b) for a, b in zip(flat, pytree.tree_leaves(small), strict=True)
+        _leaf_spec(call, parameter, a, b)
+        for a, b in zip(flat, pytree.tree_leaves(small), strict=True)
     )
     keys, _ = pytree.tree_flatten_with_path(large)
     names = tuple(
@@ -211,12 +218,12 @@ def _state(parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
     return StateArgument(parameter, leaves, names, tree, path)
 
 
-def _leaf_spec(parameter: str, large: Tensor, small: Tensor) -> TensorSpec:
+def _leaf_spec(call: Call, parameter: str, large: Tensor, small: Tensor) -> TensorSpec:
     dims: list[Dim] = []
     for a, b in zip(large.shape, small.shape, strict=True):
         if a == b:
             dims.append(a)
-        elif (a, b) == (EXAMPLE_SIZES[BATCH], OTHER_SIZES[BATCH]):
+        elif (a, b) == (call.example[BATCH], call.other[BATCH]):
             dims.append(BATCH)
         else:
             raise _unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.errors import CaptureError, LoweringError, first_lines
 from rnnedge_exporters.lowering.translation import TRANSLATIONS
@@ -63,27 +65,11 @@ def _capture_again(program: StreamProgram) -> ExportedProgram:
     """Traces the edited graph, so that what is lowered is an ordinary program."""
     graph_module = pack_weights(program.graph_module)
     placeholders = graph_module.graph.find_nodes(op="placeholder")
-    dims: dict[str, Any] = {}
-    examples, shapes = [], []
-    for node in placeholders:
-        value = node.meta["val"]
-        expressions = shape_of(node)
-        free = {
-            axis: _dim(expression, dims)
-            for axis, expression in enumerate(expressions)
-            if expression.free_symbols
-        }
-        sizes = [
-            int(expression.subs(dict.fromkeys(expression.free_symbols, _EXAMPLE_SIZE)))
-            for expression in expressions
-        ]
-        examples.append(torch.zeros(sizes, dtype=value.dtype))
-        shapes.append(free)
+    scale = program.multiple
+    times = {node.name: axis for node, axis in _time_axes(program).items()}
     try:
         with torch.no_grad():
-            exported = torch.export.export(
-                graph_module, tuple(examples), dynamic_shapes=tuple(shapes), strict=False
-            )
+            exported = _trace(graph_module, placeholders, times, scale)
     except Exception as error:
         raise CaptureError(
             f"the streaming program cannot be captured again: {first_lines(error)}",
@@ -91,6 +77,52 @@ def _capture_again(program: StreamProgram) -> ExportedProgram:
             fix="please report this with the module; --mode sequence may still export it",
         ) from error
     return exported
+
+
+def _time_axes(program: StreamProgram) -> dict[Node, int]:
+    """The axes whose size is a multiple of what a run takes at least."""
+    return {} if program.multiple == 1 else dict(program.time_axes)
+
+
+def _trace(
+    graph_module: GraphModule, placeholders: list[Node], times: Mapping[str, int], scale: int
+) -> ExportedProgram:
+    def shaped(named: bool) -> tuple[Any, ...]:
+        dims: dict[str, Any] = {}
+        return tuple(_free(node, dims, times.get(node.name), scale, named) for node in placeholders)
+
+    examples = tuple(_example(node, times.get(node.name), scale) for node in placeholders)
+    try:
+        return torch.export.export(
+            graph_module, examples, dynamic_shapes=shaped(named=True), strict=False
+        )
+    except Exception:
+        # Where a condition on a size cannot be met by an axis of its own, the tracer finds it.
+        return torch.export.export(
+            graph_module, examples, dynamic_shapes=shaped(named=False), strict=False
+        )
+
+
+def _free(
+    node: Node, dims: dict[str, Any], time: int | None, scale: int, named: bool
+) -> dict[int, Any]:
+    free: dict[int, Any] = {}
+    for axis, expression in enumerate(shape_of(node)):
+        if axis == time:
+            free[axis] = scale * dims.setdefault("runs", Dim("runs", min=1))
+        elif expression.free_symbols:
+            free[axis] = _dim(expression, dims) if named else Dim.AUTO
+    return free
+
+
+def _example(node: Node, time: int | None, scale: int) -> Tensor:
+    sizes = [
+        scale * _EXAMPLE_SIZE
+        if axis == time
+        else int(expression.subs(dict.fromkeys(expression.free_symbols, _EXAMPLE_SIZE)))
+        for axis, expression in enumerate(shape_of(node))
+    ]
+    return torch.zeros(sizes, dtype=node.meta["val"].dtype)
 
 
 def _dim(expression: Any, dims: dict[str, Any]) -> Any:

@@ -1,8 +1,9 @@
 """ONNX's recurrent operators as operators of torch, so that a program can hold them.
 
 Shapes, with D directions and G gates: ``x``: [time, batch, input]; ``w``: [D, G * hidden, input];
-``r``: [D, G * hidden, hidden]; ``b``: [D, 2 * G * hidden]; states: [D, batch, hidden]; ``y``:
-[time, batch, D * hidden]. They exist to be traced and translated, and compute nothing.
+``r``: [D, G * hidden, hidden]; ``b``: [D, 2 * G * hidden]; ``lengths``: int32 [batch]; states:
+[D, batch, hidden]; ``y``: [time, batch, D * hidden]. They exist to be traced and translated, and
+compute nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from torch.library import custom_op
 
 @custom_op("rnnedge::onnx_rnn", mutates_args=())
 def onnx_rnn(
-    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, h0: Tensor, activation: str, hidden: int
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None,
+    lengths: Tensor | None,
+    h0: Tensor,
+    activation: str,
+    hidden: int,
 ) -> tuple[Tensor, Tensor]:
     """``RNN`` with one activation for all directions."""
     raise _only_traced("RNN")
@@ -24,7 +32,13 @@ def onnx_rnn(
 
 @custom_op("rnnedge::onnx_gru", mutates_args=())
 def onnx_gru(
-    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, h0: Tensor, hidden: int
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None,
+    lengths: Tensor | None,
+    h0: Tensor,
+    hidden: int,
 ) -> tuple[Tensor, Tensor]:
     """``GRU`` with ``linear_before_reset=1``, PyTorch's formula."""
     raise _only_traced("GRU")
@@ -32,7 +46,14 @@ def onnx_gru(
 
 @custom_op("rnnedge::onnx_lstm", mutates_args=())
 def onnx_lstm(
-    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, h0: Tensor, c0: Tensor, hidden: int
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None,
+    lengths: Tensor | None,
+    h0: Tensor,
+    c0: Tensor,
+    hidden: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``LSTM`` without peepholes."""
     raise _only_traced("LSTM")
@@ -48,17 +69,17 @@ def _empty(x: Tensor, r: Tensor, h0: Tensor, states: int) -> tuple[Tensor, ...]:
 
 
 @onnx_rnn.register_fake
-def _(x: Tensor, w: Tensor, r: Tensor, b: Any, h0: Tensor, activation: str, hidden: int) -> Any:
+def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, activation: str, hidden: int) -> Any:
     return _empty(x, r, h0, 1)
 
 
 @onnx_gru.register_fake
-def _(x: Tensor, w: Tensor, r: Tensor, b: Any, h0: Tensor, hidden: int) -> Any:
+def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
     return _empty(x, r, h0, 1)
 
 
 @onnx_lstm.register_fake
-def _(x: Tensor, w: Tensor, r: Tensor, b: Any, h0: Tensor, c0: Tensor, hidden: int) -> Any:
+def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden: int) -> Any:
     return _empty(x, r, h0, 2)
 
 

@@ -27,25 +27,35 @@ def _flat(y: Any, r: Any) -> Any:
     return op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), [0, 0, -1])
 
 
-def _rnn(x: Any, w: Any, r: Any, b: Any, h0: Any, activation: str, hidden: int) -> Any:
+def _rnn(
+    x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, activation: str, hidden: int
+) -> Any:
     activations = [activation] * int(r.shape[0])
     y, h = op.RNN(
-        x, w, r, b, None, h0, hidden_size=hidden, activations=activations, direction=_direction(r)
+        x,
+        w,
+        r,
+        b,
+        lengths,
+        h0,
+        hidden_size=hidden,
+        activations=activations,
+        direction=_direction(r),
     )
     return _flat(y, r), h
 
 
-def _gru(x: Any, w: Any, r: Any, b: Any, h0: Any, hidden: int) -> Any:
+def _gru(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
     # linear_before_reset=1: the reset gate scales the recurrent product, bias included, as
     # PyTorch and cuDNN have it; 0 is the textbook's formula.
     y, h = op.GRU(
-        x, w, r, b, None, h0, hidden_size=hidden, linear_before_reset=1, direction=_direction(r)
+        x, w, r, b, lengths, h0, hidden_size=hidden, linear_before_reset=1, direction=_direction(r)
     )
     return _flat(y, r), h
 
 
-def _lstm(x: Any, w: Any, r: Any, b: Any, h0: Any, c0: Any, hidden: int) -> Any:
-    y, h, c = op.LSTM(x, w, r, b, None, h0, c0, hidden_size=hidden, direction=_direction(r))
+def _lstm(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden: int) -> Any:
+    y, h, c = op.LSTM(x, w, r, b, lengths, h0, c0, hidden_size=hidden, direction=_direction(r))
     return _flat(y, r), h, c
 
 

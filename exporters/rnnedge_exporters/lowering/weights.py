@@ -51,6 +51,7 @@ def pack_weights(graph_module: GraphModule) -> GraphModule:
 def _replace(graph_module: GraphModule, node: Node) -> None:
     x, h0, *rest = cast("tuple[Any, ...]", node.args)
     c0 = rest.pop(0) if node.target is LSTM else None
+    lengths = node.kwargs.get("lengths")
     sources, *options = rest
     weights = [_constant(graph_module, node, source) for source in sources]
     directions = 2 if options[-1] else 1
@@ -60,9 +61,9 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
     w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
     target, args = {
-        str(RNN): (ONNX_RNN, (x, w, r, b, h0, str(options[0]).capitalize(), hidden)),
-        str(GRU): (ONNX_GRU, (x, w, r, b, h0, hidden)),
-        str(LSTM): (ONNX_LSTM, (x, w, r, b, h0, c0, hidden)),
+        str(RNN): (ONNX_RNN, (x, w, r, b, lengths, h0, str(options[0]).capitalize(), hidden)),
+        str(GRU): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden)),
+        str(LSTM): (ONNX_LSTM, (x, w, r, b, lengths, h0, c0, hidden)),
     }[str(node.target)]
     with graph_module.graph.inserting_before(node):
         new = graph_module.graph.call_function(target, args)

@@ -4,7 +4,7 @@
 what has to be carried from chunk to chunk out of the graph: arguments and results named as states.
 """
 
-from rnnedge_exporters.streaming.program import StreamProgram, StreamState
+from rnnedge_exporters.streaming.program import StreamOutput, StreamProgram, StreamState
 from rnnedge_exporters.streaming.stream import to_sequence, to_stream
 
-__all__ = ["StreamProgram", "StreamState", "to_sequence", "to_stream"]
+__all__ = ["StreamOutput", "StreamProgram", "StreamState", "to_sequence", "to_stream"]

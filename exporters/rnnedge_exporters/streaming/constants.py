@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import SymInt, Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
@@ -71,3 +73,29 @@ def depends_on_values(node: Node) -> bool:
 def is_constant(node: Node) -> bool:
     """Whether `node` depends on parameters only."""
     return node.op != "placeholder" and all(map(is_constant, node.all_input_nodes))
+
+
+def fold_constants(graph_module: GraphModule) -> None:
+    """Computes, in place, what depends on parameters only.
+
+    The exporter to ONNX folds small constants only, and what it leaves is computed in every step.
+    """
+    graph, count = graph_module.graph, 0
+    known: set[Node] = set()
+    for node in graph.nodes:
+        if node.op == "get_attr" or (
+            node.op == "call_function" and all(n in known for n in node.all_input_nodes)
+        ):
+            known.add(node)
+    for node in list(graph.nodes):
+        is_tensor = isinstance(node.target, OpOverload) or node.target is operator.getitem
+        is_last = any(user not in known for user in node.users)
+        if node.op != "call_function" or node not in known or not is_last or not is_tensor:
+            continue
+        name = f"constant_{count}"
+        count += 1
+        graph_module.register_buffer(name, evaluate(graph_module, node))
+        with graph.inserting_before(node):
+            constant = graph.get_attr(name)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)

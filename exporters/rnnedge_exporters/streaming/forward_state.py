@@ -21,9 +21,11 @@ from torch.fx import GraphModule, Node
 from rnnedge_exporters.capture.program import Tied
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import Place, operator_name
-from rnnedge_exporters.streaming.clocks import STATE_VIEWS, Clock, is_over_time
+from rnnedge_exporters.streaming.clock import Clock
+from rnnedge_exporters.streaming.clocks import STATE_VIEWS
 from rnnedge_exporters.streaming.constants import evaluate
 from rnnedge_exporters.streaming.program import StreamState
+from rnnedge_exporters.streaming.recurrent_state import is_over_time
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_runtime.contract import BATCH
 

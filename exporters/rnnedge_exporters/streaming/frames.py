@@ -8,9 +8,10 @@ Rules:
     5. Embedding and one-hot: each index on its own.
     6. Views and permutations: as long as the result has its frames on one axis, in their order.
        `squeeze` has to name its axis: without one, what it does depends on sizes.
-    7. Convolutions and pooling: over other axes than time, or one frame wide.
-    8. Creation and repetition: one value for all frames; positions counted along time are refused.
-    9. Anything else: refused, by name.
+    7. Convolutions, pooling, padding and unfolding: over other axes than time, or one frame wide.
+    8. Creation and repetition: one value for all frames.
+    9. Einsum: time keeps its letter, and is not summed over.
+    10. Anything else: refused, by name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ from torch._ops import OpOverload
 from torch.fx import Node
 
 from rnnedge_exporters.capture.operators import RECURRENT
+from rnnedge_exporters.streaming.arguments import (
+    arguments_of,
+    axis_of,
+    is_end,
+    spatial_rank,
+    spread,
+)
 from rnnedge_exporters.streaming.axes import CREATION, VIEWS, Place, operator_name
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
@@ -33,7 +41,9 @@ _ELEMENTWISE = frozenset(
     {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "contiguous", "clone"}
     | {"detach", "detach_", "alias", "lift_fresh_copy", "hardswish", "log_sigmoid", "where"}
     # The slopes of prelu lie along axis 1; as many as frames would be known to have them.
-    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata", "copy"}
+    | {"type_as", "prelu", "rrelu", "_assert_tensor_metadata", "copy", "complex", "polar"}
+    | {"view_as_real", "view_as_complex", "real", "imag", "angle", "abs", "conj", "masked_fill"}
+    | {"_conj", "resolve_conj", "resolve_neg", "softplus", "elu", "gelu", "silu", "mish"}
 )
 _VIEWS = VIEWS | frozenset(
     {"unsqueeze", "permute", "transpose", "t", "numpy_T", "expand", "expand_as", "movedim"}
@@ -49,9 +59,9 @@ def takes_last_frame(node: Node, place: Place | None) -> bool:
     name = operator_name(node)
     if place is None or place.is_folded or name not in ("select", "slice"):
         return False
-    arguments = _arguments(node)
+    arguments = arguments_of(node)
     is_last = arguments["index"] == -1 if name == "select" else _is_last_slice(arguments)
-    return _axis(node) == place.axis and is_last
+    return axis_of(node) == place.axis and is_last
 
 
 def check_frames(node: Node, known: _Known, place: Place | None) -> None:
@@ -83,7 +93,7 @@ def _rule_for(node: Node, name: str) -> Callable[[Node, _Known, Place | None], N
 
 
 def _unknown(node: Node, known: _Known, place: Place | None) -> None:
-    """Rule 9."""
+    """Rule 10."""
     raise refuse(
         node,
         f"the operator {operator_name(node) or node.target} over a tensor with time is not known "
@@ -106,7 +116,7 @@ def _elementwise(node: Node, known: _Known, place: Place | None) -> None:
 def _along_axis(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 2."""
     _elementwise(node, known, place)
-    arguments = _arguments(node)
+    arguments = arguments_of(node)
     dims = arguments.get("dim", arguments.get("dims"))
     source, found = next(iter(known.items()))
     ndim = source.meta["val"].ndim
@@ -121,13 +131,13 @@ _OVER_TIME = "let it run over another axis, or " + SEQUENCE_MODE
 def _trailing(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 3: layer and root-mean-square normalisation."""
     source, found = next(iter(known.items()))
-    if found.axis >= source.meta["val"].ndim - len(_arguments(node)["normalized_shape"]):
+    if found.axis >= source.meta["val"].ndim - len(arguments_of(node)["normalized_shape"]):
         raise refuse(node, "it normalises over time", _OVER_TIME)
 
 
 def _batch_norm(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 3: batch normalisation with stored statistics."""
-    arguments = _arguments(node)
+    arguments = arguments_of(node)
     if arguments.get("training") or arguments.get("running_mean") is None:
         raise refuse(node, "it normalises with statistics of the whole signal", _OVER_TIME)
     if next(iter(known.values())).axis == 1:
@@ -150,16 +160,22 @@ def _product(node: Node, known: _Known, place: Place | None) -> None:
         raise refuse(node, "it sums over time", _OVER_TIME)
 
 
+def _fused_attention(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 4, for ``scaled_dot_product_attention``: not over the frames it joins."""
+    if any(found.axis >= source.meta["val"].ndim - 2 for source, found in known.items()):
+        raise refuse(node, "it attends over it", _OVER_TIME)
+
+
 def _lookup(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 5."""
-    table = _arguments(node).get("weight")
+    table = arguments_of(node).get("weight")
     if isinstance(table, Node) and table in known:
         raise refuse(node, "its table has an axis of time", SEQUENCE_MODE)
 
 
 def _refuse_lost(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 6."""
-    if operator_name(node) == "squeeze" and "dim" not in _arguments(node):
+    if operator_name(node) == "squeeze" and "dim" not in arguments_of(node):
         raise refuse(node, "squeeze without an axis depends on sizes", "name its axis: squeeze(-1)")
     if place is None:
         raise refuse(node, "the axis of time is lost in it", SEQUENCE_MODE)
@@ -168,74 +184,95 @@ def _refuse_lost(node: Node, known: _Known, place: Place | None) -> None:
 def _convolution(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 7."""
     source, found = next(iter(known.items()))
-    arguments = _arguments(node)
+    arguments = arguments_of(node)
     weight = arguments.get("weight")
     if len(known) > 1 or source is not node.args[0]:
         raise refuse(node, "its weights depend on the signal", SEQUENCE_MODE)
-    rank = _spatial_rank(node)
+    rank = spatial_rank(node)
     spatial = found.axis - (source.meta["val"].ndim - rank)
     if spatial < 0:
         if found.axis == 1 and source.meta["val"].ndim == rank + 2:
             raise refuse(node, "it takes time for channels", "put channels on axis 1")
         return
     kernel = list(weight.meta["val"].shape[2:]) if isinstance(weight, Node) else None
-    width = kernel or _spread(arguments.get("kernel_size"), rank)
-    stride = _spread(arguments.get("stride") or width, rank)
-    padding = _spread(arguments.get("padding", 0), rank)
+    width = kernel or spread(arguments.get("kernel_size"), rank)
+    stride = spread(arguments.get("stride") or width, rank)
+    padding = spread(arguments.get("padding", 0), rank)
     if width[spatial] != 1 or stride[spatial] != 1 or padding[spatial] not in (0, "same", "valid"):
         raise refuse(
             node,
-            f"it reads a window of {width[spatial]} frames of time, whose past a stream has to "
-            "keep; this release keeps the state of recurrent layers only",
-            f"use a kernel of one frame over time; or {SEQUENCE_MODE}",
+            f"it reads a window of {width[spatial]} of it",
+            f"use a kernel of one there; or {SEQUENCE_MODE}",
         )
+
+
+def _other_axes(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 7, for padding and unfolding."""
+    source, found = next(iter(known.items()))
+    arguments, ndim = arguments_of(node), source.meta["val"].ndim
+    if operator_name(node) == "unfold":
+        touched = int(arguments["dimension"]) % ndim == found.axis
+    else:
+        index = 2 * (ndim - 1 - found.axis)
+        touched = any(arguments["pad"][index : index + 2])
+    if touched or len(known) > 1:
+        raise refuse(node, f"{operator_name(node)} runs along it", _OVER_TIME)
+
+
+def _einsum(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 9."""
+    equation, operands = arguments_of(node)["equation"], arguments_of(node)["tensors"]
+    inputs, _, output = equation.replace(" ", "").partition("->")
+    if "." in equation or not output:
+        raise refuse(node, "it is written with '...' or without '->'", "name all axes in einsum")
+    letters = {
+        letters[known[operand].axis]
+        for operand, letters in zip(operands, inputs.split(","), strict=True)
+        if operand in known
+    }
+    used = [
+        letters_of
+        for operand, letters_of in zip(operands, inputs.split(","), strict=True)
+        if operand not in known and letters & set(letters_of)
+    ]
+    if len(letters) != 1 or not letters <= set(output) or used:
+        raise refuse(node, "it sums over time, or joins different frames", _OVER_TIME)
+
+
+def _repeating(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 7, for interpolation and repetition of elements."""
+    source, found = next(iter(known.items()))
+    before, after = source.meta["val"], node.meta["val"]
+    if operator_name(node) == "repeat_interleave":
+        axis = arguments_of(node).get("dim")
+        touched = axis is None or int(axis) % before.ndim == found.axis
+    else:
+        touched = found.axis >= 2 and before.shape[found.axis] != after.shape[found.axis]
+    if touched:
+        raise refuse(node, f"{operator_name(node)} changes its number", _OVER_TIME)
+
+
+def _indexed(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 5, for ``table[index]``: the table has no frames."""
+    arguments = arguments_of(node)
+    indices = [index for index in arguments["indices"] if isinstance(index, Node)]
+    if node.args[0] in known or len(indices) != 1 or arguments["indices"][0] is None:
+        raise refuse(node, "it picks elements by an index", "index a table: table[index]")
 
 
 def _recurrence_elsewhere(node: Node, known: _Known, place: Place | None) -> None:
     """A recurrence over another axis: time is folded into its batch, and so in its states."""
 
 
-def _spatial_rank(node: Node) -> int:
-    digits = [char for char in operator_name(node) if char.isdigit()]
-    return int(digits[0]) if digits else node.meta["val"].ndim - 2
-
-
-def _spread(value: Any, rank: int) -> list[Any]:
-    if not isinstance(value, (list, tuple)):
-        return [value] * rank
-    return list(value) * rank if len(value) == 1 else list(value)
-
-
 def _is_last_slice(arguments: Mapping[str, Any]) -> bool:
     """Whether a slice is ``[-1:]``."""
-    return bool(arguments["start"] == -1 and _is_end(arguments["end"]))
-
-
-def _axis(node: Node) -> int:
-    source = node.args[0]
-    assert isinstance(source, Node)  # noqa: S101 - as the operator's schema says
-    dim = _arguments(node).get("dim", 0)
-    return int(dim) % int(source.meta["val"].ndim)
+    return bool(arguments["start"] == -1 and is_end(arguments["end"]))
 
 
 def _is_whole(arguments: Mapping[str, Any]) -> bool:
     """Whether a slice is ``[:]``."""
     bounds = [arguments.get(name, -1) for name in ("start", "end", "step")]
-    return bounds[0] in (None, 0) and _is_end(bounds[1]) and bounds[2] == 1
-
-
-def _is_end(end: object) -> bool:
-    # Slicing to the end is written as the largest 64-bit integer.
-    return end is None or (isinstance(end, int) and end >= 2**62)
-
-
-def _arguments(node: Node) -> dict[str, Any]:
-    """The operator's arguments by name, defaults included."""
-    assert isinstance(node.target, OpOverload)  # noqa: S101 - the caller looked
-    schema = node.target._schema.arguments
-    named = {argument.name: argument.default_value for argument in schema}
-    named |= dict(zip([argument.name for argument in schema], node.args, strict=False))
-    return named | node.kwargs
+    return bounds[0] in (None, 0) and is_end(bounds[1]) and bounds[2] == 1
 
 
 _ALONG_AXIS = frozenset(
@@ -243,11 +280,13 @@ _ALONG_AXIS = frozenset(
     | {"min", "prod", "var", "std", "logsumexp", "argmax", "argmin", "any", "all", "norm"}
     | {"linalg_vector_norm", "cumsum", "cumprod", "glu", "cat", "concat", "split", "chunk"}
     | {"split_with_sizes", "unbind", "select", "slice", "narrow", "index_select", "flip", "roll"}
+    | {"cummax", "cummin", "diff"}
     | {"sort", "topk", "select_scatter", "slice_scatter"}
 )
 _CONVOLUTIONS = frozenset(
     {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "convolution"}
-    | {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"}
+    | {"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"}
+    | {"conv_transpose3d"}
 )
 _RULES: Mapping[str, Callable[[Node, _Known, Place | None], None]] = {
     **dict.fromkeys(_ELEMENTWISE | CREATION | {"stack"}, _elementwise),
@@ -255,7 +294,12 @@ _RULES: Mapping[str, Callable[[Node, _Known, Place | None], None]] = {
     **dict.fromkeys(_ALONG_AXIS, _along_axis),
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), _trailing),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
-    **dict.fromkeys(("linear", "matmul", "mm", "bmm", "addmm"), _product),
+    **dict.fromkeys(("linear", "matmul", "mm", "bmm", "addmm", "baddbmm"), _product),
     **dict.fromkeys(("embedding", "one_hot"), _lookup),
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
+    **dict.fromkeys(("pad", "constant_pad_nd", "unfold"), _other_axes),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "repeat_interleave"), _repeating),
+    "einsum": _einsum,
+    "scaled_dot_product_attention": _fused_attention,
+    "index": _indexed,
 }

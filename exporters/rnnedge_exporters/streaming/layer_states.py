@@ -88,7 +88,7 @@ def _layer(
     part.replace_all_uses_with(start)
     size = part.meta["val"].shape[0]
     initial = state.initial[index * size : (index + 1) * size]
-    return StreamState(name, state.kind, start, end, state.batch, initial)
+    return StreamState(name, state.kind, start, end, state.batch, initial, state.delay)
 
 
 def _drop(graph_module: GraphModule, start: Node) -> None:

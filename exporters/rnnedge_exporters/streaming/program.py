@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import sympy
 from torch import SymInt, Tensor
@@ -12,6 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import Place, size
+from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE
 from rnnedge_runtime.contract import TIME, StateKind
 
@@ -27,6 +28,7 @@ class StreamState:
         end: the node that gives its next value.
         batch: where the batch lies in it.
         initial: its value before the first frame, for a batch of one.
+        delay: by how many input frames it lags behind the module's own state of that name.
     """
 
     name: str
@@ -35,6 +37,28 @@ class StreamState:
     end: Node
     batch: Place | None
     initial: Tensor
+    delay: int = 0
+
+    def ending(self, end: Node) -> StreamState:
+        """The same state, followed by `end`."""
+        return replace(self, end=end)
+
+
+@dataclass(frozen=True)
+class StreamOutput:
+    """A result of a run.
+
+    Attributes:
+        node: gives it.
+        like: the node of the whole-sequence program; it tells the element type.
+        shape: the tracer's, of the whole sequence; what it says of time is the chunk's there.
+        clock: its rate, delay and length; a delay is never below zero.
+    """
+
+    node: Node
+    like: Node
+    shape: tuple[sympy.Expr, ...]
+    clock: Clock
 
 
 @dataclass(frozen=True)
@@ -42,12 +66,22 @@ class StreamProgram:
     """A program whose states are arguments and results.
 
     The graph's results are `outputs`, then the ends of `states`, each in order.
+
+    Attributes:
+        graph_module: takes `inputs` and the starts of `states`.
+        inputs: by name.
+        outputs: by name.
+        states: what is carried from run to run.
+        multiple: a run takes a number of frames that is a multiple of it.
+        time_axes: of those inputs that have one.
     """
 
     graph_module: GraphModule
     inputs: Mapping[str, Node]
-    outputs: Mapping[str, Node]
+    outputs: Mapping[str, StreamOutput]
     states: tuple[StreamState, ...] = ()
+    multiple: int = 1
+    time_axes: Mapping[Node, int] = field(default_factory=dict)
 
 
 def placeholder_like(graph: Graph, name: str, like: Node) -> Node:
@@ -59,24 +93,44 @@ def placeholder_like(graph: Graph, name: str, like: Node) -> Node:
 
 
 def find_symbol(program: Program, name: str) -> sympy.Symbol | None:
-    """The symbol of the axis that the inputs' specs call `name`; None when no input has it.
+    """The symbol in the size of the axis that the inputs' specs call `name`.
+
+    None when no input has such an axis.
 
     Raises:
-        StreamingError: forward ties the axis to a fixed size.
+        StreamingError: forward ties the axis to a fixed size, or two inputs' axes are not one.
     """
+    found: dict[sympy.Symbol, str] = {}
     for input_name, spec in program.call.inputs.items():
         axis = spec.axis(name)
         if axis is None:
             continue
         dim = program.inputs[input_name].meta["val"].shape[axis]
-        if not isinstance(dim, SymInt) or not isinstance(size(dim), sympy.Symbol):
+        symbols = size(dim).free_symbols if isinstance(dim, SymInt) else set()
+        if len(symbols) != 1:
             raise StreamingError(
                 f"forward needs the axis {name!r} of {input_name!r} to be {dim}",
                 where=f"input {input_name!r}, axis {axis}",
                 fix=f"write that size in --input instead of {name!r}",
             )
-        return size(dim)
-    return None
+        found[symbols.pop()] = input_name
+    if len(found) > 1:
+        raise StreamingError(
+            f"forward does not tie the axes {name!r} of its inputs to each other",
+            where=f"inputs {', '.join(map(repr, found.values()))}",
+            fix="give a fixed size to the axis that is not meant",
+        )
+    return next(iter(found), None)
+
+
+def time_unit(program: Program) -> int:
+    """How many input frames the symbol of time counts as one: 8 where the length is ``8*s``."""
+    for name, spec in program.call.inputs.items():
+        axis = spec.axis(TIME)
+        if axis is not None:
+            expression = size(program.inputs[name].meta["val"].shape[axis])
+            return int(expression.as_coeff_Mul()[0])
+    return 1
 
 
 def time_symbol(program: Program) -> sympy.Symbol:

@@ -1,65 +1,198 @@
-"""Runs the passes in order."""
+"""From a whole-sequence program to a streaming one: clocks first, then the passes' plans."""
 
 from __future__ import annotations
 
-from torch.fx import Node
+import operator
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.clocks import find_clocks, refuse_start_as_output
+from rnnedge_exporters.streaming.axes import shape_of
+from rnnedge_exporters.streaming.clock import Clock, Flow
+from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
+from rnnedge_exporters.streaming.constants import fold_constants
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
 from rnnedge_exporters.streaming.layer_states import divide_layers
+from rnnedge_exporters.streaming.length import Length
+from rnnedge_exporters.streaming.plan import Plan
 from rnnedge_exporters.streaming.program import (
+    StreamOutput,
     StreamProgram,
     StreamState,
     find_symbol,
-    time_symbol,
 )
-from rnnedge_exporters.streaming.recurrent_state import lift_recurrent_state
+from rnnedge_exporters.streaming.recurrent_state import is_over_time, name_layers
+from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.rows import find_rows
-from rnnedge_runtime.contract import BATCH
+from rnnedge_exporters.streaming.spare import find_spare
+from rnnedge_exporters.streaming.writer import Writer
+from rnnedge_runtime.contract import BATCH, TIME
 
 
 def to_stream(program: Program) -> StreamProgram:
-    """Turns a whole-sequence program into one that runs in chunks of any length.
+    """Turns a whole-sequence program into one that runs in chunks.
 
-    The graph of `program` is edited in place.
+    The graph of `program` loses what nothing reads, and is not changed otherwise.
 
     Raises:
         StreamingError: the program is not a stream; the message says why and where.
     """
-    graph_module = program.graph_module
+    graph = program.graph_module.graph
     # What nothing reads is no part of the stream, and needs no state.
-    graph_module.graph.eliminate_dead_code()
-    clocks = find_clocks(
-        graph_module.graph, time_symbol(program), {state.start for state in program.states}
-    )
-    rows = find_rows(graph_module.graph, find_symbol(program, BATCH))
+    graph.eliminate_dead_code()
+    found = Clocks(program)
+    clocks = found.clocks
+    rows = find_rows(graph, find_symbol(program, BATCH))
+    forward = tie_forward_states(program.graph_module, program.states, clocks, rows)
     for node in program.outputs.values():
-        refuse_start_as_output(node, clocks)
-    forward = tie_forward_states(graph_module, program.states, clocks, rows)
-    taken = {*program.inputs, *program.outputs, *(state.name for state in program.states)}
-    lifted = lift_recurrent_state(graph_module, clocks, rows, taken)
-    states = [*divide_layers(graph_module, forward), *lifted]
-    results = [*program.outputs.values(), *(state.end for state in states)]
-    return _finished(program, results, tuple(states))
+        _check_output(node, clocks)
+    writer = Writer(program, clocks, rows, _spare(program, found))
+    name_layers(graph.nodes, clocks, writer)
+    _write(program, writer, found.plans)
+    outputs = {name: _output(name, node, writer) for name, node in program.outputs.items()}
+    forward = [
+        replace(state, start=writer.value(state.start), end=writer.value(state.end))
+        for state in forward
+    ]
+    results = [output.node for output in outputs.values()]
+    for name, value in writer.constants.items():
+        program.graph_module.register_buffer(name, value)
+    states_left = _used_states(writer.graph, [*results, *(s.end for s in forward)], writer.states)
+    graph_module = GraphModule(program.graph_module, writer.graph)
+    states = (*divide_layers(graph_module, forward), *states_left)
+    fold_constants(graph_module)
+    inputs = {name: writer.value(node) for name, node in program.inputs.items()}
+    finished = _finished(graph_module, inputs, outputs, states, writer.multiple)
+    specs = program.call.inputs
+    axes = {inputs[n]: axis for n, spec in specs.items() if (axis := spec.axis(TIME)) is not None}
+    return replace(finished, time_axes=axes)
 
 
 def to_sequence(program: Program) -> StreamProgram:
     """Leaves a program whole: states that forward takes and returns are inputs and outputs."""
     inputs = {**program.inputs, **{state.name: state.start for state in program.states}}
+    ends = {f"{state.name}.next": state.end for state in program.states}
     outputs = {
-        **program.outputs,
-        **{f"{state.name}.next": state.end for state in program.states},
+        name: StreamOutput(node, node, tuple(shape_of(node)), Clock(Flow.FIXED))
+        for name, node in {**program.outputs, **ends}.items()
     }
-    whole = Program(program.graph_module, inputs, outputs, (), program.call)
-    return _finished(whole, list(outputs.values()), ())
+    return _finished(program.graph_module, inputs, outputs, (), 1)
+
+
+def _used_states(graph: Graph, results: list[Node], states: list[StreamState]) -> list[StreamState]:
+    """The states that a result depends on, now or later; the others leave the graph."""
+    reached: set[Node] = set()
+
+    def reach(node: Node) -> None:
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            if node not in reached:
+                reached.add(node)
+                waiting += node.all_input_nodes
+
+    for result in results:
+        reach(result)
+    used: list[StreamState] = []
+    while more := [s for s in states if s.start in reached and s not in used]:
+        used += more
+        for state in more:
+            reach(state.end)
+    used.sort(key=states.index)
+    graph.output((*results, *(state.end for state in used)))
+    graph.eliminate_dead_code()
+    for state in states:
+        if state not in used:
+            graph.erase_node(state.start)
+    return used
+
+
+def _spare(program: Program, found: Clocks) -> dict[Node, int]:
+    graph, outputs = program.graph_module.graph, program.outputs.values()
+    return find_spare(graph, found.clocks, found.plans, outputs)
+
+
+def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None:
+    for node in program.graph_module.graph.nodes:
+        if node.op == "output":
+            continue
+        source = node.args[0] if node.target is operator.getitem else None
+        if isinstance(source, Node) and is_over_time(source, writer.clocks):
+            index = node.args[1]
+            value = writer.value(source) if index == 0 else writer.finals[source][index]
+        elif node in plans:
+            value = plans[node].write(node, writer)
+        elif writer.clocks[node].flow in (Flow.FIRST, Flow.PAIRS):
+            continue  # of the first only the size is used, of the second what becomes of it
+        else:
+            value = writer.copy(node)
+        writer.set_value(node, value)
+
+
+def _check_output(node: Node, clocks: Mapping[Node, Clock]) -> None:
+    refuse_start_as_output(node, clocks)
+    clock = clocks[node]
+    if clock.flow is Flow.FIRST:
+        raise refuse(
+            node,
+            "it returns frames counted from the start or the end of the signal",
+            f"return all frames; or {SEQUENCE_MODE}",
+        )
+    if clock.flow is Flow.LATEST and _ahead(clock.rate.denominator * 1000, clock) != 0:
+        raise refuse(
+            node,
+            "what follows the last frame is returned, and that frame comes later than the input's "
+            "or is not the last that the stream sees",
+            f"return all frames instead; or {SEQUENCE_MODE}",
+        )
+    if clock.edges is not None:
+        raise refuse(
+            node,
+            "it returns what is padded with the signal's own frames",
+            f"cut the padding off; or {SEQUENCE_MODE}",
+        )
+
+
+def _ahead(frames: int, clock: Clock) -> int:
+    """How many frames of the tensor come out beyond its last one, when the input ends."""
+    return int(clock.rate * frames) - clock.delay - clock.length(frames)
+
+
+def _output(name: str, node: Node, writer: Writer) -> StreamOutput:
+    """A result, late enough that none of its frames comes before the run that gives it.
+
+    Its delay is never below zero, and it does not run beyond its own end while the input lasts.
+    """
+    clock, shape = writer.clocks[node], shape_of(node)
+    if clock.flow is not Flow.FRAMES or clock.place is None:
+        return StreamOutput(writer.value(node), node, tuple(shape), Clock(Flow.LATEST))
+    samples = [writer.multiple * n for n in range(10_000, 10_050)]
+    beyond = max(_ahead(frames, clock) for frames in samples)
+    by = max(0, -clock.delay, beyond)
+    value = writer.value(node)
+    if by:
+        value = writer.delayed(node, node, by)
+    length = Length() if _is_whole(clock) else clock.length
+    late = replace(clock, delay=clock.delay + by, length=length)
+    return StreamOutput(value, node, tuple(shape), late)
+
+
+def _is_whole(clock: Clock) -> bool:
+    return clock.length == Length() and clock.rate == 1
 
 
 def _finished(
-    program: Program, results: list[Node], states: tuple[StreamState, ...]
+    graph_module: GraphModule,
+    inputs: Mapping[str, Node],
+    outputs: Mapping[str, StreamOutput],
+    states: tuple[StreamState, ...],
+    multiple: int,
 ) -> StreamProgram:
-    graph = program.graph_module.graph
+    graph = graph_module.graph
+    results = [*(output.node for output in outputs.values()), *(state.end for state in states)]
     graph.output_node().args = (tuple(results),)
     graph.eliminate_dead_code()
-    program.graph_module.recompile()
-    return StreamProgram(program.graph_module, program.inputs, program.outputs, states)
+    graph_module.recompile()
+    return StreamProgram(graph_module, inputs, outputs, states, multiple)

@@ -12,8 +12,8 @@ kind       as input                                     as output
 A batch axis of 1 may be left out of an array; then the results have none either.
 """
 
-from rnnedge.cli._frames.ports import Arrays, Source
-from rnnedge.cli._frames.sink import open_sink
+from rnnedge.cli._frames.ports import Arrays, Source, entries_per_frame
+from rnnedge.cli._frames.sink import Sink, open_sink
 from rnnedge.cli._frames.source import open_source
 
-__all__ = ["Arrays", "Source", "open_sink", "open_source"]
+__all__ = ["Arrays", "Sink", "Source", "entries_per_frame", "open_sink", "open_source"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnedge.cli._frames.ports import Arrays, Source, only_input
+from rnnedge.cli._frames.ports import Arrays, Source, entries_per_frame, only_input
 from rnnedge.report.units import shape_text
 from rnnedge_runtime.contract import Contract, Port
 from rnnedge_runtime.errors import InputError
@@ -57,7 +57,7 @@ def array_source(arrays: Arrays, contract: Contract, path: Path) -> Source:
     ports = {port.name: port for port in contract.inputs}
     batched = {name: _batched(array, ports[name], path) for name, array in arrays.items()}
     batch = _common_size(batched, [(n, port.batch_axis) for n, port in ports.items()], path)
-    frames = _common_size(batched, [(n, port.time_axis) for n, port in ports.items()], path)
+    frames = _frames(batched, ports, path)
 
     def chunks(size: int | None) -> Iterator[Arrays]:
         step = size or max(frames, 1)
@@ -66,6 +66,22 @@ def array_source(arrays: Arrays, contract: Contract, path: Path) -> Source:
 
     has_batch_axis = all(array.ndim == len(ports[name].shape) for name, array in arrays.items())
     return Source(chunks, batch, has_batch_axis)
+
+
+def _frames(arrays: Arrays, ports: dict[str, Port], path: Path) -> int:
+    """Frames of all arrays; one frame may be several entries of a time axis."""
+    counts = {}
+    for name, port in ports.items():
+        if port.time_axis is not None:
+            size, entries = arrays[name].shape[port.time_axis], entries_per_frame(port)
+            if size % entries:
+                raise InputError(
+                    f"{size} entries along time are not a whole number of frames of {entries}",
+                    where=f"input {name!r}, {path}",
+                    fix=f"fill the array up with zeros: np.pad, {-size % entries} more",
+                )
+            counts[name] = size // entries
+    return _common(counts, path)
 
 
 def _batched(array: np.ndarray, port: Port, path: Path) -> np.ndarray:
@@ -88,7 +104,12 @@ def _batched(array: np.ndarray, port: Port, path: Path) -> np.ndarray:
 
 
 def _common_size(arrays: Arrays, axes: list[tuple[str, int | None]], path: Path) -> int:
-    sizes = {name: arrays[name].shape[axis] for name, axis in axes if axis is not None}
+    return _common(
+        {name: arrays[name].shape[axis] for name, axis in axes if axis is not None}, path
+    )
+
+
+def _common(sizes: dict[str, int], path: Path) -> int:
     if len(set(sizes.values())) > 1:
         raise InputError(
             f"the arrays differ in size along batch or time: {sizes}",
@@ -100,5 +121,7 @@ def _common_size(arrays: Arrays, axes: list[tuple[str, int | None]], path: Path)
 
 def _cut(array: np.ndarray, port: Port, start: int, stop: int) -> np.ndarray:
     if port.time_axis is not None:
-        array = array[(slice(None),) * port.time_axis + (slice(start, stop),)]
+        entries = entries_per_frame(port)
+        part = slice(start * entries, stop * entries)
+        array = array[(slice(None),) * port.time_axis + (part,)]
     return np.ascontiguousarray(array, dtype=port.dtype)

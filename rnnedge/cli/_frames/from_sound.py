@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnedge.cli._frames.ports import Arrays, Source, is_samples, samples_to_port
+import numpy as np
+
+from rnnedge.cli import _output
+from rnnedge.cli._frames.ports import Arrays, Source, entries_per_frame, is_samples, samples_to_port
 from rnnedge.report.units import shape_text
 from rnnedge_runtime.contract import Port, Signal
 from rnnedge_runtime.errors import InputError
@@ -41,10 +44,23 @@ def sound_source(path: Path, port: Port, signal: Signal | None) -> Source:
 
     def chunks(size: int | None) -> Iterator[Arrays]:
         with soundfile.SoundFile(path) as file:
-            for block in file.blocks(size or max(len(file), 1), dtype=port.dtype, always_2d=True):
-                yield {port.name: samples_to_port(block, port)}
+            entries = entries_per_frame(port)
+            length = size * entries if size else max(len(file), 1)
+            for block in file.blocks(length, dtype=port.dtype, always_2d=True):
+                yield {port.name: samples_to_port(_whole_frames(block, entries), port)}
 
     return Source(chunks, facts.channels, facts.channels > 1, facts.samplerate)
+
+
+def _whole_frames(samples: np.ndarray, entries: int) -> np.ndarray:
+    """Fills the last frame of the file with silence, if it is not whole."""
+    missing = -len(samples) % entries
+    if not missing:
+        return samples
+    _output.say(
+        f"the last frame lacked {missing} of {entries} samples, and was filled with silence"
+    )
+    return np.pad(samples, ((0, missing), (0, 0)))
 
 
 def _check_rate(sample_rate_hz: int, signal: Signal | None, path: Path) -> None:

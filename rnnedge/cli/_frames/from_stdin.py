@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnnedge.cli._frames.ports import Arrays, Source
+from rnnedge.cli._frames.ports import Arrays, Source, entries_per_frame
 from rnnedge.report.units import shape_text
 from rnnedge_runtime.contract import Port
 from rnnedge_runtime.errors import InputError
@@ -30,7 +30,7 @@ def stdin_source(port: Port, batch: int) -> Source:
         )
     sizes, time_axis = [int(dim) for dim in frame], port.time_axis
     dtype = np.dtype(port.dtype).newbyteorder("<")
-    frame_bytes = math.prod(sizes) * dtype.itemsize
+    frame_bytes = math.prod(sizes) * dtype.itemsize * entries_per_frame(port)
 
     def chunks(size: int | None) -> Iterator[Arrays]:
         while data := sys.stdin.buffer.read(-1 if size is None else size * frame_bytes):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from rnnedge_runtime.contract import Contract, Port
+from rnnedge_runtime.contract import TIME, Contract, Port, dim_factor
 from rnnedge_runtime.errors import InputError
 
 Arrays: TypeAlias = dict[str, np.ndarray]
@@ -55,6 +55,11 @@ def is_samples(port: Port) -> bool:
         for axis, dim in enumerate(port.shape)
         if axis not in (port.batch_axis, port.time_axis)
     )
+
+
+def entries_per_frame(port: Port) -> int:
+    """How many entries of the time axis one frame takes: 512 for ``512*time``."""
+    return 1 if port.time_axis is None else dim_factor(port.shape[port.time_axis], TIME)
 
 
 def samples_to_port(samples: np.ndarray, port: Port) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnedge.cli import _output
 from rnnedge.cli._frames.npy import NpyWriter
-from rnnedge.cli._frames.ports import Arrays, Source, is_samples, port_to_samples
+from rnnedge.cli._frames.ports import Arrays, Source, entries_per_frame, is_samples, port_to_samples
 from rnnedge.report.units import shape_text
 from rnnedge_runtime.contract import Contract, Port
 from rnnedge_runtime.errors import InputError
@@ -98,7 +98,8 @@ def _rate(contract: Contract, source: Source, path: Path) -> int:
             where=f"output {port.name!r}, {path}",
             fix="name it .npy; a sample rate comes from a sound file as input or from the contract",
         )
-    return round(rate * port.ratio)
+    timed = next(p for p in contract.inputs if p.time_axis is not None)
+    return round(rate * port.ratio * entries_per_frame(port) / entries_per_frame(timed))
 
 
 class _Nowhere:

@@ -1,0 +1,1 @@
+"""Finds what a graph forgets between runs, and keeps it in states. See `lift`."""
