@@ -75,7 +75,7 @@ def say(text: str, voice: Voice) -> Wave:
         pcm = speaker.say(text, voice)
     if not pcm.any():
         raise RuntimeError(f"eSpeak NG said nothing for {text!r} with {voice}")
-    wave = _resample(pcm.astype(np.float32) / 32768, speaker.sample_rate)
+    wave = resample(pcm.astype(np.float32) / 32768, speaker.sample_rate)
     loud = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
     wave = wave[loud[0] : loud[-1] + 1]
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
@@ -131,8 +131,12 @@ class _Speaker:
         return 0
 
 
-def _resample(wave: Wave, rate: int) -> Wave:
-    """To 16 kHz, by cutting the spectrum; the ends are silent, so that it may wrap around."""
+def resample(wave: Wave, rate: int) -> Wave:
+    """From `rate` to 16 kHz, by cutting the spectrum or filling it up.
+
+    The ends are silent, so that it may wrap around. Another rate than the wave's own makes it
+    faster, higher and of a smaller mouth (above), or slower, lower and of a larger one.
+    """
     length = len(wave) * SAMPLE_RATE // rate
-    spectrum = np.fft.rfft(wave)[: length // 2 + 1]
+    spectrum = np.fft.rfft(wave)[: length // 2 + 1]  # irfft fills up with zeros
     return (np.fft.irfft(spectrum, length) * (length / len(wave))).astype(np.float32)
