@@ -14,8 +14,8 @@ from torch import nn
 
 from rnnedge_exporters.capture import Call, bind, capture
 from rnnedge_exporters.errors import SpecError
-from rnnedge_exporters.lowering import lower
-from rnnedge_exporters.optimize import name_graph, strip_notes
+from rnnedge_exporters.lowering import lower, quiet
+from rnnedge_exporters.optimize import join_directions, name_graph, simplify, strip_notes
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_exporters.streaming import to_sequence, to_stream
@@ -95,6 +95,9 @@ def convert(
     )
     metadata |= initial_tensors(streaming)
     model = lower(streaming, opset=opset)
+    with quiet():
+        simplify(model)
+    join_directions(model)
     name_graph(model, graph_shapes(contract))
     strip_notes(model)
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")

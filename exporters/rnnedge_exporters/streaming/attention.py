@@ -348,7 +348,7 @@ class Attention:
     def _table(self, node: Node, mask: Node, apart: Node, writer: Writer) -> Node:
         """A mask as a table over the distances in the window; [..., rows, columns]."""
         table = self.band.tables[mask].flip(-1)  # column minus row counts from the oldest frame
-        held = writer.constant(node, table)
+        held = writer.held(node, table.contiguous())
         flat = writer.call(node, aten.clamp.default, apart, 0, self._past)
         flat = writer.call(node, aten.flatten.using_ints, flat)
         picked = writer.call(node, aten.index_select.default, held, table.ndim - 1, flat)

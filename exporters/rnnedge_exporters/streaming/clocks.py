@@ -117,16 +117,16 @@ class Clocks:
     # -- one node ---------------------------------------------------------------------------------
 
     def _timed(self, node: Node) -> Timed:
-        if node in self._starts:
-            return Timed(Clock(Flow.START))
         if node.op == "placeholder":
-            return Timed(self._input(node))
-        if node.op == "get_attr":
-            return Timed(FIXED)
+            return Timed(Clock(Flow.START) if node in self._starts else self._input(node))
         if node.target is operator.getitem:
             return self._getitem(node)
-        if not isinstance(node.meta.get("val"), (Tensor, tuple, list)):
+        is_number = not isinstance(node.meta.get("val"), (Tensor, tuple, list))
+        if node.op == "get_attr" or is_number:
             return Timed(FIXED)
+        return self._operator(node)
+
+    def _operator(self, node: Node) -> Timed:
         if self._attentions.concerns(node):
             return self._attention(node)
         self._refuse_length_as_value(node)
@@ -134,18 +134,20 @@ class Clocks:
         if operator_name(node) in CREATION:
             first = any(self.clocks[source].flow is Flow.FIRST for source in sources)
             return Timed(self._created(node), Blank() if first else Join({}))
-        flows = {self.clocks[source].flow for source in sources}
         if is_over_time(node, self.clocks):
             return self._recurrence(node)
+        flows = {self.clocks[source].flow for source in sources}
+        if flows - {Flow.FRAMES}:
+            return self._without_frames(node, flows)
+        return self._of_frames(node, sources) if sources else self._constant(node)
+
+    def _without_frames(self, node: Node, flows: set[Flow]) -> Timed:
+        """An operator over something that is neither fixed nor a sequence of frames."""
         if Flow.START in flows:
             return Timed(_start(node, flows))
         if Flow.LATEST in flows:
             return Timed(self._latest(node, flows))
-        if Flow.FIRST in flows:
-            return self._first_frames(node)
-        if not sources:
-            return self._constant(node)
-        return self._of_frames(node, sources)
+        return self._first_frames(node)
 
     def _input(self, node: Node) -> Clock:
         axis = find_axis(node, self._time)

@@ -28,6 +28,15 @@ def module_class(node: Node) -> str:
     return (name if isinstance(name, str) else name.__name__).rpartition(".")[2]
 
 
+def is_layer_of_torch(node: Node) -> bool:
+    """Whether the innermost module that `node` was traced in is one of torch's own layers."""
+    stack = node.meta.get("nn_module_stack") or {}
+    classes = [kind for _, kind in stack.values()]
+    name = classes[-1] if classes else ""
+    full = name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}"
+    return full.startswith("torch.nn.modules.")
+
+
 def describe(node: Node) -> str:
     """Module path, class and source line of `node`, as far as they are known."""
     path, kind = module_path(node), module_class(node)

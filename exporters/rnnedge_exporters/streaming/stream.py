@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import shape_of
+from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.constants import fold_constants
@@ -57,8 +57,8 @@ def to_stream(program: Program) -> StreamProgram:
         for state in forward
     ]
     results = [output.node for output in outputs.values()]
-    for name, value in writer.constants.items():
-        program.graph_module.register_buffer(name, value)
+    for name, value in writer.holds.items():
+        setattr(program.graph_module, name, value)
     states_left = _used_states(writer.graph, [*results, *(s.end for s in forward)], writer.states)
     graph_module = GraphModule(program.graph_module, writer.graph)
     states = (*divide_layers(graph_module, forward), *states_left)
@@ -116,7 +116,7 @@ def _spare(program: Program, found: Clocks) -> dict[Node, int]:
 
 def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None:
     for node in program.graph_module.graph.nodes:
-        if node.op == "output":
+        if node.op == "output" or operator_name(node) == "_assert_tensor_metadata":
             continue
         source = node.args[0] if node.target is operator.getitem else None
         if isinstance(source, Node) and is_over_time(source, writer.clocks):
