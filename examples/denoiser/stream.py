@@ -75,7 +75,7 @@ def picture(noisy: Wave, clean: Wave, path: Path) -> None:
     figure, axes = plt.subplots(2, 1, sharex=True, sharey=True, figsize=(9, 6), layout="tight")
     for axis, wave, title in zip(axes, (noisy, clean), ("noisy", "denoised"), strict=True):
         axis.specgram(
-            wave + 1e-7, 512, SAMPLE_RATE, noverlap=352, vmin=-130, vmax=-40, cmap="magma"
+            wave + 1e-7, NFFT=512, Fs=SAMPLE_RATE, noverlap=352, vmin=-130, vmax=-40, cmap="magma"
         )
         axis.set(title=title, ylabel="Hz")
     axes[1].set(xlabel="s")
@@ -113,7 +113,7 @@ def main() -> None:
     model = rnnedge.load(options.model)
     run = denoise(model, source, pace=options.pace)
     soundfile.write(options.output, run.wave, SAMPLE_RATE)
-    print(report(run, getattr(model.contract, "chunk_multiple", 1)))
+    print(report(run, model.contract.chunk_multiple))
     print(f"wrote {options.output}")
     if options.picture:
         picture(noisy, run.wave, options.picture)
