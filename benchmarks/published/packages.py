@@ -61,25 +61,24 @@ def tcn(**options: Any) -> nn.Module:
 
 def demucs(**options: Any) -> nn.Module:
     package = importlib.import_module("denoiser.demucs")
-    return package.Demucs(hidden=4, depth=3, **options)
+    return Only(package.Demucs(hidden=4, depth=3, **options))
 
 
 def tasnet_masks(norm: str, causal: bool) -> nn.Module:
     package = part_of("asteroid", "masknn.convolutional")
     sizes = {"n_blocks": 3, "n_repeats": 2, "bn_chan": 8, "hid_chan": 12, "skip_chan": 8}
-    return package.TDConvNet(16, 2, norm_type=norm, causal=causal, **sizes)
+    return Only(package.TDConvNet(16, 2, norm_type=norm, causal=causal, **sizes))
 
 
 def lstm_masks() -> nn.Module:
     package = part_of("asteroid", "masknn.recurrent")
-    return package.LSTMMasker(16, 2, hid_size=12, n_layers=2)
+    return Only(package.LSTMMasker(16, 2, hid_size=12, n_layers=2, bidirectional=False))
 
 
 def dprnn() -> nn.Module:
     package = part_of("asteroid", "masknn.recurrent")
-    return package.DPRNN(
-        16, 2, bn_chan=8, hid_size=12, chunk_size=8, n_repeats=2, bidirectional=False
-    )
+    sizes = {"bn_chan": 8, "hid_size": 12, "chunk_size": 8, "n_repeats": 2}
+    return Only(package.DPRNN(16, 2, bidirectional=False, **sizes))
 
 
 def torchaudio(module: str, name: str, **options: Any) -> Callable[[], nn.Module]:
@@ -101,16 +100,16 @@ def conformer_block() -> nn.Module:
 
 def nam_wavenet() -> nn.Module:
     package = part_of("nam", "models.wavenet._wavenet")
-    layers = {
+    layers: dict[str, Any] = {
         "condition_size": 1,
         "kernel_size": 3,
         "activation": "Tanh",
-        "gated": False,
-        "head_bias": False,
     }
+    heads = [{"out_channels": size, "kernel_size": 1, "bias": False} for size in (4, 1)]
+    layers["dilations"] = [1, 2, 4, 8]
     arrays = [
-        {"input_size": 1, "channels": 6, "head_size": 4, "dilations": [1, 2, 4, 8], **layers},
-        {"input_size": 6, "channels": 4, "head_size": 1, "dilations": [1, 2, 4, 8], **layers},
+        {"input_size": 1, "channels": 6, "head": heads[0], **layers},
+        {"input_size": 6, "channels": 4, "head": heads[1], **layers},
     ]
     net = package.WaveNet.init_from_config({"layers_configs": arrays, "head_scale": 0.02})
     return Only(net, past=net.receptive_field - 1)
@@ -138,10 +137,10 @@ CASES = [
     Case(
         "td-conv-net-cumulative",
         "asteroid 0.7.0",
-        lambda: tasnet_masks("cLN", True),
+        lambda: tasnet_masks("cgLN", True),
         FEATURES,
     ),
-    Case("td-conv-net-causal-bn", "asteroid 0.7.0", lambda: tasnet_masks("BN", True), FEATURES),
+    Case("td-conv-net-causal-bn", "asteroid 0.7.0", lambda: tasnet_masks("bN", True), FEATURES),
     Case("td-conv-net-global", "asteroid 0.7.0", lambda: tasnet_masks("gLN", False), FEATURES),
     Case("lstm-masker", "asteroid 0.7.0", lstm_masks, FEATURES),
     Case("dprnn", "asteroid 0.7.0", dprnn, FEATURES),

@@ -152,7 +152,7 @@ class CRN(nn.Module):
         dual: a dual-path recurrence in the place of two LSTMs over all bands and channels.
     """
 
-    def __init__(self, *, dual: bool, bands: int = 33, widths: tuple[int, ...] = (4, 8, 8)) -> None:
+    def __init__(self, *, dual: bool, bands: int = 31, widths: tuple[int, ...] = (4, 8, 8)) -> None:
         super().__init__()
         steps = list(zip((2, *widths), widths, strict=False))
         self.encoder = nn.ModuleList(
@@ -262,7 +262,7 @@ class FullSubNet(nn.Module):
         return y.view(batch, bands, time, 2).permute(0, 3, 1, 2)[..., 1:]
 
 
-SPECTRUM = "float32[batch, 2, time, 33]"
+SPECTRUM = "float32[batch, 2, time, 31]"
 CASES = [
     Case("gtcrn", "Rong 2024", GTCRN, {"x": "float32[batch, 3, time, 33]"}),
     Case("crn", "Tan & Wang 2018", lambda: CRN(dual=False), {"x": SPECTRUM}),

@@ -29,7 +29,7 @@ def copied(module: nn.Module) -> nn.Module:
         CaptureError: it cannot be copied.
     """
     try:
-        return copy.deepcopy(module)
+        twin = copy.deepcopy(module)
     except Exception as error:
         raise CaptureError(
             f"the module cannot be copied ({type(error).__name__}: {error})",
@@ -37,6 +37,10 @@ def copied(module: nn.Module) -> nn.Module:
             fix="a module that was run may hold results of that run: build it anew, load its "
             "weights, and export it before it is run; keep no results in attributes",
         ) from error
+    # Layers that are built anew when they are copied (einops') would be in training mode again.
+    for ours, theirs in zip(module.modules(), twin.modules(), strict=False):
+        theirs.training = ours.training
+    return twin
 
 
 def refuse_hidden_state(module: nn.Module, arguments: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 torch.export ties the length of a signal to the example's in `torch.istft`, `max_pool1d` and
 `avg_pool1d`, and keeps `torch.stft` as one operator whose past nobody could keep. While a module is
 traced, a transform is a convolution with the Fourier basis, its inverse a transposed convolution,
-and pooling over one axis is pooling over two.
+and pooling over one axis is pooling over two. A transform of each frame is a product with the basis,
+and `functional.unfold`, which folds time with the axes that it reads, unfolds them one by one.
 """
 
 from __future__ import annotations
@@ -98,6 +99,45 @@ def istft(
     return signal if parts.ndim == 3 else signal.squeeze(0)
 
 
+def rfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """`torch.fft.rfft`: n values along an axis to n // 2 + 1 frequencies, complex."""
+    length = n or x.shape[dim]
+    if not (isinstance(length, int) and isinstance(x.shape[dim], int)):  # over time: refused later
+        return torch.fft.rfft(x, n, dim, norm)
+    frames = _resized(x.movedim(dim, -1), length)
+    parts = frames @ (_basis(length, x.dtype) * _scale(length, norm, forward=True)).mT
+    real, imaginary = parts.chunk(2, -1)
+    return torch.complex(real, imaginary).movedim(-1, dim)
+
+
+def irfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """`torch.fft.irfft`: n // 2 + 1 frequencies along an axis to n values."""
+    length = n or 2 * (x.shape[dim] - 1)
+    if not isinstance(length, int) or not isinstance(x.shape[dim], int):
+        return torch.fft.irfft(x, n, dim, norm)
+    parts = [_resized(part.movedim(dim, -1), length // 2 + 1) for part in (x.real, x.imag)]
+    basis = _inverse_basis(length, parts[0].dtype) * (length * _scale(length, norm, forward=False))
+    return (torch.cat(parts, -1) @ basis).movedim(-1, dim)
+
+
+def unfold(
+    x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """`functional.unfold`: x [batch, channels, a, b] -> [batch, channels * window, places]."""
+    if x.ndim == 3:
+        return unfold(x.unsqueeze(0), kernel_size, dilation, padding, stride).squeeze(0)
+    above, beside = _two(padding)
+    if above or beside:
+        x = functional.pad(x, (beside, beside, above, above))
+    options = zip((2, 3), _two(kernel_size), _two(dilation), _two(stride), strict=True)
+    for axis, width, apart, step in options:
+        if width == step == 1:
+            x = x.unsqueeze(-1)
+        else:
+            x = x.unfold(axis, (width - 1) * apart + 1, step)[..., ::apart]
+    return x.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)
+
+
 def max_pool1d(
     x: Tensor,
     kernel_size: Any,
@@ -160,6 +200,22 @@ def _one(value: Any) -> int:
     return int(value[0]) if isinstance(value, (list, tuple)) else int(value)
 
 
+def _two(value: Any) -> tuple[int, int]:
+    a, b = value if isinstance(value, (list, tuple)) else (value, value)
+    return int(a), int(b)
+
+
+def _resized(x: Tensor, length: int) -> Tensor:
+    """The last axis cut, or filled with zeros, as transforms with an `n` do it."""
+    return x if x.shape[-1] == length else functional.pad(x, (0, length - x.shape[-1]))
+
+
+def _scale(length: int, norm: str | None, *, forward: bool) -> float:
+    if norm == "ortho":
+        return 1 / math.sqrt(length)
+    return 1 / length if forward == (norm == "forward") else 1.0
+
+
 def _pad_ends(x: Tensor, count: int, mode: str) -> Tensor:
     rows = x.reshape(1, -1, x.shape[-1]) if x.ndim == 1 else x.unsqueeze(0)
     padded = functional.pad(rows, (count, count), mode=mode)
@@ -217,6 +273,9 @@ INSTEAD: Mapping[Callable[..., Any], Callable[..., Any]] = {
     Tensor.stft: stft,
     torch.istft: istft,
     Tensor.istft: istft,
+    torch.fft.rfft: rfft,
+    torch.fft.irfft: irfft,
+    functional.unfold: unfold,
     torch.diff: diff,
     Tensor.diff: diff,
     torch.max_pool1d: max_pool1d,

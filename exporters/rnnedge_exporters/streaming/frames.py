@@ -10,7 +10,7 @@ Rules:
        `squeeze` has to name its axis: without one, what it does depends on sizes.
     7. Convolutions, pooling, padding and unfolding: over other axes than time, or one frame wide.
     8. Creation and repetition: one value for all frames.
-    9. Einsum: time keeps its letter, and is not summed over.
+    9. Einsum: time keeps its letter, or its place in ``...``, and is not summed over.
     10. Anything else: refused, by name.
 """
 
@@ -144,6 +144,17 @@ def _batch_norm(node: Node, known: _Known, place: Place | None) -> None:
         raise refuse(node, "it takes time for channels", "put channels on axis 1")
 
 
+def _group_norm(node: Node, known: _Known, place: Place | None) -> None:
+    """Rule 3: of groups of channels, over all axes after them."""
+    if next(iter(known.values())).axis > 0:
+        raise refuse(
+            node,
+            "it normalises with mean and variance of the whole signal",
+            "normalise each frame (nn.LayerNorm over the features), or with sums of the frames so "
+            "far (torch.cumsum); or " + SEQUENCE_MODE,
+        )
+
+
 def _product(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 4."""
     tensors = [arg for arg in node.args if isinstance(arg, Node)]
@@ -221,22 +232,32 @@ def _other_axes(node: Node, known: _Known, place: Place | None) -> None:
 
 def _einsum(node: Node, known: _Known, place: Place | None) -> None:
     """Rule 9."""
-    equation, operands = arguments_of(node)["equation"], arguments_of(node)["tensors"]
-    inputs, _, output = equation.replace(" ", "").partition("->")
-    if "." in equation or not output:
-        raise refuse(node, "it is written with '...' or without '->'", "name all axes in einsum")
-    letters = {
-        letters[known[operand].axis]
-        for operand, letters in zip(operands, inputs.split(","), strict=True)
-        if operand in known
-    }
-    used = [
-        letters_of
-        for operand, letters_of in zip(operands, inputs.split(","), strict=True)
-        if operand not in known and letters & set(letters_of)
-    ]
+    operands = arguments_of(node)["tensors"]
+    inputs, output = _letters(arguments_of(node)["equation"], operands)
+    if not output:
+        raise refuse(node, "it is written without '->'", "say the result's axes in einsum")
+    pairs = list(zip(operands, inputs, strict=True))
+    letters = {names[known[operand].axis] for operand, names in pairs if operand in known}
+    used = [names for operand, names in pairs if operand not in known and letters & set(names)]
     if len(letters) != 1 or not letters <= set(output) or used:
         raise refuse(node, "it sums over time, or joins different frames", _OVER_TIME)
+
+
+def _letters(equation: str, operands: list[Node]) -> tuple[list[str], str]:
+    """The axes of an einsum's operands and of its result, ``...`` as characters of their own."""
+    inputs, _, output = equation.replace(" ", "").partition("->")
+    names = inputs.split(",")
+    counts = [
+        operand.meta["val"].ndim - len(name.replace("...", ""))
+        for operand, name in zip(operands, names, strict=True)
+    ]
+    # Axes that an ellipsis stands for are counted from the right, as broadcasting does.
+    others = "0123456789"[: max(counts)]
+    named = [
+        name.replace("...", others[len(others) - count :])
+        for name, count in zip(names, counts, strict=True)
+    ]
+    return named, output.replace("...", others)
 
 
 def _repeating(node: Node, known: _Known, place: Place | None) -> None:
@@ -294,6 +315,7 @@ _RULES: Mapping[str, Callable[[Node, _Known, Place | None], None]] = {
     **dict.fromkeys(_ALONG_AXIS, _along_axis),
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), _trailing),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
+    **dict.fromkeys(("group_norm", "instance_norm"), _group_norm),
     **dict.fromkeys(("linear", "matmul", "mm", "bmm", "addmm", "baddbmm"), _product),
     **dict.fromkeys(("embedding", "one_hot"), _lookup),
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
