@@ -4,7 +4,7 @@ import pytest
 import torch
 from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 FORMS = {
     "cumsum": lambda x: x.cumsum(-1),
@@ -38,7 +38,7 @@ def test_it_starts_from_the_neutral_element(form, neutral):
 
 @FORM
 def test_it_starts_from_what_is_accumulated_over_padding(form):
-    net = streamed(lambda m, x: m.conv(form(F.pad(x, (2, 0), value=0.7))), conv=nn.Conv1d(4, 4, 3))
+    net = streamed(lambda m, x: m.conv(form(functional.pad(x, (2, 0), value=0.7))), conv=nn.Conv1d(4, 4, 3))
     assert net.delay == 0
     assert_streams(net)
 

@@ -6,7 +6,7 @@ import pytest
 import rules
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from rnnedge_exporters.capture import bind, capture
 from rnnedge_exporters.errors import StreamingError
@@ -268,9 +268,7 @@ def test_the_time_axis_may_not_be_a_fixed_length():
 
 
 def test_of_frames_counted_from_the_start_only_the_sizes_may_be_used():
-    net = rules.streamed(
-        lambda m, x: torch.cat([torch.zeros_like(x[:, :2]), x], 1) * 2, rules.BTC
-    )
+    net = rules.streamed(lambda m, x: torch.cat([torch.zeros_like(x[:, :2]), x], 1) * 2, rules.BTC)
     rules.assert_streams(net)
     rules.assert_refused(
         "it uses frames counted from the start", lambda m, x: x + x[:, :1], rules.BTC
@@ -294,7 +292,7 @@ def test_frames_in_groups_are_frames_at_a_lower_rate():
 
 def test_frames_at_a_higher_rate_are_read_by_windows():
     def compute(m, x):
-        return m.conv(F.pad(m.head(x).flatten(1).unsqueeze(1), (2, 0)))
+        return m.conv(functional.pad(m.head(x).flatten(1).unsqueeze(1), (2, 0)))
 
     net = rules.streamed(compute, rules.BTC, head=nn.Linear(4, 3), conv=nn.Conv1d(1, 2, 3))
     rules.assert_streams(net)

@@ -3,13 +3,13 @@
 import pytest
 from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def padded(mode, left, right, kernel, *, before=False):
     def compute(m, x):
         x = m.before(x) + 1 if before else x
-        return m.conv(F.pad(x, (left, right), mode=mode))
+        return m.conv(functional.pad(x, (left, right), mode=mode))
 
     return streamed(compute, before=nn.Conv1d(4, 4, 3, padding=1), conv=nn.Conv1d(4, 4, kernel))
 
@@ -40,14 +40,14 @@ def test_both_ends_of_a_signal_that_comes_late(mode):
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
 def test_windows_with_a_stride_read_the_mirror_too(mode):
     net = streamed(
-        lambda m, x: m.conv(F.pad(x, (3, 2), mode=mode)), conv=nn.Conv1d(4, 4, 4, stride=2)
+        lambda m, x: m.conv(functional.pad(x, (3, 2), mode=mode)), conv=nn.Conv1d(4, 4, 4, stride=2)
     )
     assert_streams(net, shortest=4)
 
 
 def test_padding_that_is_cut_off_again_is_less_padding():
     net = streamed(
-        lambda m, x: m.conv(F.pad(x, (3, 3), mode="reflect")[..., 1:-2]), conv=nn.Conv1d(4, 4, 4)
+        lambda m, x: m.conv(functional.pad(x, (3, 3), mode="reflect")[..., 1:-2]), conv=nn.Conv1d(4, 4, 4)
     )
     assert_streams(net, shortest=4)
 
@@ -67,7 +67,7 @@ def test_what_reads_it_otherwise_than_a_window_is_refused(what, compute):
     fix = "cut the padding off" if "returns" in what else "--mode sequence"
     assert_refused(
         what,
-        lambda m, x: compute(m, F.pad(x, (2, 0), mode="replicate")),
+        lambda m, x: compute(m, functional.pad(x, (2, 0), mode="replicate")),
         fix=fix,
         rnn=nn.GRU(4, 4, batch_first=True),
         up=nn.ConvTranspose1d(4, 4, 3, 2),
@@ -77,7 +77,7 @@ def test_what_reads_it_otherwise_than_a_window_is_refused(what, compute):
 def test_a_branch_that_is_not_padded_beside_one_that_is_is_refused():
     assert_refused(
         "it joins a signal that is padded with its own frames to one that is not",
-        lambda m, x: m.conv(F.pad(x, (1, 1), mode="reflect") + F.pad(x, (2, 0))),
+        lambda m, x: m.conv(functional.pad(x, (1, 1), mode="reflect") + functional.pad(x, (2, 0))),
         fix="pad just before the layer that needs it",
         conv=nn.Conv1d(4, 4, 3),
     )
@@ -86,7 +86,7 @@ def test_a_branch_that_is_not_padded_beside_one_that_is_is_refused():
 def test_other_axes_in_the_same_call_are_refused():
     assert_refused(
         "it pads time in mode 'reflect' together with other axes, or twice",
-        lambda m, x: m.conv(F.pad(x.unsqueeze(1), (1, 1, 2, 0), mode="reflect")),
+        lambda m, x: m.conv(functional.pad(x.unsqueeze(1), (1, 1, 2, 0), mode="reflect")),
         BTC,
         fix="pad time on its own, once",
         conv=nn.Conv2d(1, 2, 3),

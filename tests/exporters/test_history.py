@@ -5,7 +5,7 @@ import torch
 from chunked import stream
 from rules import assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from rnnedge_exporters.errors import StreamingError
 
@@ -16,7 +16,7 @@ def conv(kernel=3, **options):
 
 def chained(m, x):
     """Unpadded layers behind one large pad."""
-    x = F.pad(x, (8, 0), value=0.3)
+    x = functional.pad(x, (8, 0), value=0.3)
     return m.c(m.b(m.a(x).tanh() + 0.1).relu())
 
 
@@ -30,7 +30,7 @@ def test_it_is_what_the_module_computes_of_padding_alone():
 
 def test_a_layer_that_runs_over_padding_starts_from_its_state_after_it():
     found = streamed(
-        lambda m, x: m.rnn(F.pad(x, (3, 0), value=0.5).transpose(1, 2))[0],
+        lambda m, x: m.rnn(functional.pad(x, (3, 0), value=0.5).transpose(1, 2))[0],
         rnn=nn.GRU(4, 4, batch_first=True),
     )
     padding = torch.full((1, 3, 4), 0.5, dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_a_layer_that_runs_over_padding_starts_from_its_state_after_it():
 
 
 def test_more_padding_than_the_example_is_long():
-    assert_streams(streamed(lambda m, x: m.a(F.pad(x, (40, 0), value=1.0)), a=conv(41)))
+    assert_streams(streamed(lambda m, x: m.a(functional.pad(x, (40, 0), value=1.0)), a=conv(41)))
 
 
 def test_what_depends_on_an_input_is_refused():
@@ -51,10 +51,9 @@ def test_what_depends_on_an_input_is_refused():
             self.a, self.b = conv(), conv()
 
         def forward(self, x, z):
-            return self.b(self.a(F.pad(x, (4, 0))) * z.unsqueeze(-1))
+            return self.b(self.a(functional.pad(x, (4, 0))) * z.unsqueeze(-1))
 
     with pytest.raises(StreamingError, match="before the first frame depends on an in") as error:
         stream(Conditioned(), "float32[batch, 4, time]", z="float32[batch, 4]")
     assert "add that input after the padding" in error.value.fix
     assert "module 'b' (Conv1d)" in error.value.where
-

@@ -4,7 +4,7 @@ import pytest
 import torch
 from rules import BCT, BTC, assert_refused, assert_streams, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def conv(kernel=3, **options):
@@ -29,7 +29,7 @@ def test_what_waits_in_two_places_waits_once():
 
 def test_a_branch_with_padding_before_it_is_the_early_one():
     net = streamed(
-        lambda m, x: m.a(F.pad(x, (4, 0)))[..., 2:] + m.b(F.pad(x, (2, 0))), a=conv(), b=conv()
+        lambda m, x: m.a(functional.pad(x, (4, 0)))[..., 2:] + m.b(functional.pad(x, (2, 0))), a=conv(), b=conv()
     )
     assert_streams(net)
 
@@ -91,7 +91,7 @@ def test_zeros_like_frames_that_the_stream_does_not_have_are_of_their_shape():
 def test_the_past_of_what_is_folded_with_time_is_refused():
     assert_refused(
         "time is folded into another axis here, and the past of this tensor is needed",
-        lambda m, x: (x.reshape(-1, 4) + m.a(x.transpose(1, 2)).transpose(1, 2).reshape(-1, 4)),
+        lambda m, x: x.reshape(-1, 4) + m.a(x.transpose(1, 2)).transpose(1, 2).reshape(-1, 4),
         BTC,
         fix="reshape after this operator",
         a=conv(padding=1),

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from rnnedge_exporters.streaming.length import Length, least_difference
 
-STEPS = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(-9, 9), st.integers(1, 6)), max_size=5
-)
+STEPS = st.lists(st.tuples(st.integers(1, 6), st.integers(-9, 9), st.integers(1, 6)), max_size=5)
 
 
 def chain(steps):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def conv(kernel=3, **options):
@@ -12,44 +12,44 @@ def conv(kernel=3, **options):
 
 
 def test_padding_of_the_past_is_the_initial_content_of_what_reads_it():
-    net = assert_streams(streamed(lambda m, x: m.c(F.pad(x, (2, 0), value=-0.5)), c=conv()))
+    net = assert_streams(streamed(lambda m, x: m.c(functional.pad(x, (2, 0), value=-0.5)), c=conv()))
     assert net.states == {"c.context": ["batch", 4, 2]}
     assert (initial(net, "c.context") == -0.5).all()
 
 
 def test_padding_of_the_past_that_is_returned_is_in_a_delay_line():
-    net = assert_streams(streamed(lambda m, x: F.pad(x, (3, 0), value=2.0)))
+    net = assert_streams(streamed(lambda m, x: functional.pad(x, (3, 0), value=2.0)))
     assert net.states == {"delay": ["batch", 4, 3]}
     assert net.delay == 0
 
 
 def test_padding_of_the_future_that_is_not_read_is_not_written():
-    net = assert_streams(streamed(lambda m, x: m.c(F.pad(x, (2, 2)))[..., :-2], c=conv()))
+    net = assert_streams(streamed(lambda m, x: m.c(functional.pad(x, (2, 2)))[..., :-2], c=conv()))
     assert net.states == {"c.context": ["batch", 4, 2]}
 
 
 def test_padding_of_the_future_that_is_read_is_written():
-    net = assert_streams(streamed(lambda m, x: m.c(F.pad(x, (0, 2), value=1.0)), c=conv()))
+    net = assert_streams(streamed(lambda m, x: m.c(functional.pad(x, (0, 2), value=1.0)), c=conv()))
     assert set(net.states) == {"c.context", "signal.position", "signal.length"}
     assert net.delay == 2
 
 
 def test_frames_that_are_no_part_of_the_signal_are_set_to_the_paddings_value():
     net = streamed(
-        lambda m, x: m.d(F.pad(m.c(x) + 1, (2, 1), value=0.5)), c=conv(padding=1), d=conv(4)
+        lambda m, x: m.d(functional.pad(m.c(x) + 1, (2, 1), value=0.5)), c=conv(padding=1), d=conv(4)
     )
     assert {"signal.position", "signal.length"} <= set(net.states)
     assert_streams(net)
 
 
 def test_other_axes_are_padded_in_passing():
-    net = streamed(lambda m, x: m.c(F.pad(x.unsqueeze(1), (1, 1, 2, 0))), BTC, c=nn.Conv2d(1, 2, 3))
+    net = streamed(lambda m, x: m.c(functional.pad(x.unsqueeze(1), (1, 1, 2, 0))), BTC, c=nn.Conv2d(1, 2, 3))
     assert_streams(net)
 
 
 def test_negative_padding_cuts_frames_off():
-    assert_streams(streamed(lambda m, x: F.pad(x, (-2, -1))), shortest=4)
-    assert_streams(streamed(lambda m, x: m.c(F.pad(x, (2, -1))), c=conv()), shortest=2)
+    assert_streams(streamed(lambda m, x: functional.pad(x, (-2, -1))), shortest=4)
+    assert_streams(streamed(lambda m, x: m.c(functional.pad(x, (2, -1))), c=conv()), shortest=2)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ class _With:
 def test_padding_that_wraps_around_is_refused():
     assert_refused(
         "padding in mode 'circular' puts the end of the signal before its start",
-        lambda m, x: F.pad(x, (2, 0), mode="circular"),
+        lambda m, x: functional.pad(x, (2, 0), mode="circular"),
         fix="pad with zeros",
     )
 
@@ -86,25 +86,25 @@ def test_padding_that_wraps_around_is_refused():
 def test_padding_by_a_length_is_refused():
     assert_refused(
         "how much it pads depends on a length",
-        lambda m, x: F.pad(x, (x.shape[-1], 0))[..., : x.shape[-1]],
+        lambda m, x: functional.pad(x, (x.shape[-1], 0))[..., : x.shape[-1]],
         fix="pad by a number of frames",
     )
 
 
 def test_padding_what_is_padded_with_the_signals_own_frames_is_refused():
     for again, fix in (
-        (lambda x: F.pad(x, (1, 0)), "--mode sequence"),
+        (lambda x: functional.pad(x, (1, 0)), "--mode sequence"),
         (lambda x: torch.cat([torch.zeros_like(x[..., :1]), x], -1), "--mode sequence"),
     ):
         assert_refused(
             "it pads what is padded with the signal's own frames",
-            lambda m, x, again=again: m.c(again(F.pad(x, (1, 1), mode="reflect"))),
+            lambda m, x, again=again: m.c(again(functional.pad(x, (1, 1), mode="reflect"))),
             fix=fix,
             c=conv(),
         )
     assert_refused(
         "it pads time in mode 'replicate' together with other axes, or twice",
-        lambda m, x: m.c(F.pad(F.pad(x, (1, 0), mode="replicate"), (1, 0), mode="replicate")),
+        lambda m, x: m.c(functional.pad(functional.pad(x, (1, 0), mode="replicate"), (1, 0), mode="replicate")),
         fix="pad time on its own, once",
         c=conv(),
     )
@@ -113,7 +113,7 @@ def test_padding_what_is_padded_with_the_signals_own_frames_is_refused():
 def test_cutting_off_more_than_was_padded_is_refused():
     assert_refused(
         "it cuts off more than was padded with the signal's own frames",
-        lambda m, x: m.c(F.pad(x, (2, 0), mode="replicate")[..., 3:]),
+        lambda m, x: m.c(functional.pad(x, (2, 0), mode="replicate")[..., 3:]),
         fix="cut the signal before it is padded",
         c=conv(),
     )

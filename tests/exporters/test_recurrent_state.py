@@ -4,7 +4,7 @@ import pytest
 import torch
 from rules import assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from rnnedge_exporters.capture import bind, capture
 from rnnedge_exporters.errors import StreamingError
@@ -262,7 +262,7 @@ def test_a_learned_start_waits_for_the_signals_first_frame():
 
 def test_where_padding_comes_before_the_signal_the_layer_has_run_over_it():
     net = streamed(
-        lambda m, x: m.rnn(F.pad(x, (3, 0), value=0.5).transpose(1, 2))[0],
+        lambda m, x: m.rnn(functional.pad(x, (3, 0), value=0.5).transpose(1, 2))[0],
         rnn=nn.LSTM(4, 4, batch_first=True),
     )
     padding = torch.full((1, 3, 4), 0.5, dtype=torch.float64)
@@ -280,7 +280,7 @@ def test_padding_before_a_state_that_forward_takes_is_refused():
             self.rnn = nn.GRU(4, 4, batch_first=True)
 
         def forward(self, x, h):
-            return self.rnn(F.pad(x, (0, 0, 2, 0)), h)
+            return self.rnn(functional.pad(x, (0, 0, 2, 0)), h)
 
     module = Given()
     inputs = parse_inputs({"x": "float32[batch, time, 4]"})

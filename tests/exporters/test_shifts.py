@@ -3,7 +3,7 @@
 import pytest
 from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def test_frames_cut_off_at_the_start_are_delay():
@@ -38,16 +38,14 @@ def test_every_so_manieth_frame_of_what_comes_late():
 
 
 def test_a_shift_is_a_delay_line():
-    net = streamed(lambda m, x: x + F.pad(x[:, :-2], (0, 0, 2, 0)), BTC)
+    net = streamed(lambda m, x: x + functional.pad(x[:, :-2], (0, 0, 2, 0)), BTC)
     assert net.delay == 0
     assert [shape for shape in net.states.values() if len(shape) == 3] == [["batch", 2, 4]]
     assert_streams(net, shortest=3)
 
 
 def test_a_shift_to_the_future_is_lookahead():
-    net = assert_streams(
-        streamed(lambda m, x: x - F.pad(x[:, 2:], (0, 0, 0, 2)), BTC), shortest=3
-    )
+    net = assert_streams(streamed(lambda m, x: x - functional.pad(x[:, 2:], (0, 0, 0, 2)), BTC), shortest=3)
     assert net.delay == 2
 
 

@@ -7,7 +7,7 @@ tells whether it is written.
 import torch
 from rules import assert_streams, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def knows_the_end(net):
@@ -24,9 +24,7 @@ def test_an_output_is_read_to_its_end():
 
 
 def test_what_is_made_frame_by_frame_reads_as_far_as_it_is_read_itself():
-    net = streamed(
-        lambda m, x: (m.a(x).tanh() + 1).transpose(1, 2)[:, :-2] * 2, a=conv(padding=2)
-    )
+    net = streamed(lambda m, x: (m.a(x).tanh() + 1).transpose(1, 2)[:, :-2] * 2, a=conv(padding=2))
     assert not knows_the_end(net)
 
 
@@ -45,9 +43,7 @@ def test_a_chain_of_paddings_cut_off_again_is_not_read():
         x = m.a(x)[..., :-2].relu()
         return m.b(x)[..., :-4] + x
 
-    assert not knows_the_end(
-        streamed(compute, a=conv(padding=2), b=conv(dilation=2, padding=4))
-    )
+    assert not knows_the_end(streamed(compute, a=conv(padding=2), b=conv(dilation=2, padding=4)))
 
 
 def test_frames_that_a_stride_leaves_over_are_not_read():
@@ -58,7 +54,7 @@ def test_frames_that_a_stride_leaves_over_are_not_read():
 
 def test_padding_on_the_right_that_is_used_up_leaves_the_arguments_end_unread():
     def compute(m, x):
-        y = F.pad(m.a(x) + 1, (2, 1))
+        y = functional.pad(m.a(x) + 1, (2, 1))
         return m.b(y)[..., :-3]
 
     assert not knows_the_end(streamed(compute, a=conv(padding=1), b=conv()))
@@ -66,7 +62,7 @@ def test_padding_on_the_right_that_is_used_up_leaves_the_arguments_end_unread():
 
 def test_what_a_transposed_convolution_adds_beyond_is_not_read_when_it_is_cut_off():
     def compute(m, x):
-        y = m.down(F.pad(x, (2, 0)))
+        y = m.down(functional.pad(x, (2, 0)))
         return m.up(y)[..., : x.shape[-1] - 2]
 
     net = streamed(compute, down=conv(4, stride=2), up=nn.ConvTranspose1d(4, 4, 4, 2))
@@ -74,9 +70,7 @@ def test_what_a_transposed_convolution_adds_beyond_is_not_read_when_it_is_cut_of
 
 
 def test_what_repeats_frames_reads_each_as_often():
-    net = streamed(
-        lambda m, x: m.a(x).repeat_interleave(2, -1)[..., :-4], a=conv(padding=2)
-    )
+    net = streamed(lambda m, x: m.a(x).repeat_interleave(2, -1)[..., :-4], a=conv(padding=2))
     assert not knows_the_end(net)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def transposed(*args, **options):
@@ -58,7 +58,7 @@ def test_what_is_cut_off_or_added_on_the_right_is_length():
 
 def test_down_and_up_again_beside_what_was_before():
     net = streamed(
-        lambda m, x: x + m.up(m.down(F.pad(x, (2, 1))).tanh())[..., : x.shape[-1]],
+        lambda m, x: x + m.up(m.down(functional.pad(x, (2, 1))).tanh())[..., : x.shape[-1]],
         down=nn.Conv1d(4, 4, 4, 2),
         up=nn.ConvTranspose1d(4, 4, 4, 2),
     )
@@ -69,9 +69,9 @@ def test_down_and_up_again_beside_what_was_before():
 @pytest.mark.parametrize(
     "repeat",
     [
-        lambda x: F.interpolate(x, scale_factor=2),
+        lambda x: functional.interpolate(x, scale_factor=2),
         lambda x: x.repeat_interleave(3, -1),
-        lambda x: F.interpolate(x.unsqueeze(2), scale_factor=(1, 2)).squeeze(2),
+        lambda x: functional.interpolate(x.unsqueeze(2), scale_factor=(1, 2)).squeeze(2),
     ],
 )
 def test_frames_repeated_are_as_in_the_whole_sequence(repeat):
@@ -82,7 +82,7 @@ def test_frames_repeated_are_as_in_the_whole_sequence(repeat):
 def test_a_factor_that_is_no_whole_number_is_refused():
     assert_refused(
         "it gives 3/2 frames for each",
-        lambda m, x: F.interpolate(x, scale_factor=1.5),
+        lambda m, x: functional.interpolate(x, scale_factor=1.5),
         fix="use a whole factor",
         where="test_upsampling.py:",
     )

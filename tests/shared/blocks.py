@@ -69,7 +69,9 @@ def unpadded(pick: Random) -> Block:
         return x
 
     layers = nn.ModuleList(conv(pick, kernel) for kernel in kernels)
-    return Block(f"unpadded convolutions {kernels} after one pad of {given}", compute, layers=layers)
+    return Block(
+        f"unpadded convolutions {kernels} after one pad of {given}", compute, layers=layers
+    )
 
 
 def lookahead(pick: Random) -> Block:

@@ -71,9 +71,7 @@ def stream(module: nn.Module, spec: str, **more: str) -> Streamed:
     specs = parse_inputs({"x": spec, **more})
     program = capture(module.eval(), bind(module, specs))
     streaming = to_stream(program)
-    contract = promise(
-        streaming, specs, symbols_of(program), mode="stream", source={}, signal=None
-    )
+    contract = promise(streaming, specs, symbols_of(program), mode="stream", source={}, signal=None)
     axis = specs["x"].axis("time")
     assert axis is not None
     _double(streaming.graph_module)

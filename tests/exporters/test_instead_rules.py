@@ -3,7 +3,7 @@
 import pytest
 import torch
 from rules import assert_streams, streamed
-from torch.nn import functional as F
+from torch.nn import functional
 
 from rnnedge_exporters.capture import instead
 from rnnedge_exporters.errors import CaptureError
@@ -66,15 +66,15 @@ def test_an_inverse_transform_is_torchs(options, length):
 )
 def test_pooling_over_one_axis_is_torchs(width, options):
     for x in (SIGNAL.unsqueeze(1), SIGNAL):
-        same(instead.max_pool1d(x, width, **options), F.max_pool1d(x, width, **options))
-        same(instead.avg_pool1d(x, width, **options), F.avg_pool1d(x, width, **options))
+        same(instead.max_pool1d(x, width, **options), functional.max_pool1d(x, width, **options))
+        same(instead.avg_pool1d(x, width, **options), functional.avg_pool1d(x, width, **options))
     dilated = {"kernel_size": 2, "stride": 1, "dilation": 2}
-    same(instead.max_pool1d(SIGNAL, **dilated), F.max_pool1d(SIGNAL, **dilated))
+    same(instead.max_pool1d(SIGNAL, **dilated), functional.max_pool1d(SIGNAL, **dilated))
 
 
 def test_a_mean_may_leave_padding_out():
     options = {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False}
-    same(instead.avg_pool1d(SIGNAL, **options), F.avg_pool1d(SIGNAL, **options))
+    same(instead.avg_pool1d(SIGNAL, **options), functional.avg_pool1d(SIGNAL, **options))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 import torch
 from rules import BCT, BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def convolution(kernel, *, left=0, right=0, fill=0.0, **options):
     return streamed(
-        lambda m, x: m.conv(F.pad(x, (left, right), value=fill)),
+        lambda m, x: m.conv(functional.pad(x, (left, right), value=fill)),
         conv=nn.Conv1d(4, 4, kernel, **options),
     )
 
@@ -58,7 +58,7 @@ def test_at_the_start_the_context_holds_the_padding():
 
 def test_at_the_start_the_context_holds_what_is_computed_from_padding_alone():
     net = streamed(
-        lambda m, x: m.b(m.a(F.pad(x, (4, 0))).tanh()),
+        lambda m, x: m.b(m.a(functional.pad(x, (4, 0))).tanh()),
         a=nn.Conv1d(4, 4, 3),
         b=nn.Conv1d(4, 4, 3),
     )
@@ -81,7 +81,7 @@ def test_padding_stands_in_place_of_frames_that_are_no_part_of_the_signal():
 
 
 def test_padding_of_a_maximum_is_below_all_values():
-    net = streamed(lambda m, x: F.max_pool1d(m.conv(x) - 5, 3, 1, 1), conv=nn.Conv1d(4, 4, 3, 1, 1))
+    net = streamed(lambda m, x: functional.max_pool1d(m.conv(x) - 5, 3, 1, 1), conv=nn.Conv1d(4, 4, 3, 1, 1))
     assert_streams(net)
 
 
@@ -122,7 +122,7 @@ def test_a_window_waits_for_the_frames_that_are_mirrored(mode):
     "compute",
     [
         lambda m, x: m.conv(x),
-        lambda m, x: F.max_pool1d(x.transpose(1, 2), 3, 1, 1).transpose(1, 2),
+        lambda m, x: functional.max_pool1d(x.transpose(1, 2), 3, 1, 1).transpose(1, 2),
         lambda m, x: x.unfold(1, 2, 2).flatten(1, 1).mean(-1),
     ],
 )
@@ -132,10 +132,10 @@ def test_a_window_over_another_axis_or_of_one_frame_stays_as_it_is(compute):
     assert_streams(net)
 
 
-@pytest.mark.parametrize("pool", [F.max_pool1d, F.avg_pool1d])
+@pytest.mark.parametrize("pool", [functional.max_pool1d, functional.avg_pool1d])
 @pytest.mark.parametrize(("width", "step"), [(3, 1), (2, 2), (3, 2)])
 def test_pools_are_windows(pool, width, step):
-    assert_streams(streamed(lambda m, x: pool(F.pad(x, (width - 1, 0)), width, step)))
+    assert_streams(streamed(lambda m, x: pool(functional.pad(x, (width - 1, 0)), width, step)))
 
 
 @pytest.mark.parametrize(("size", "step"), [(3, 1), (4, 2), (2, 2), (2, 3)])
@@ -156,7 +156,7 @@ def test_a_window_in_two_dimensions_keeps_the_other_as_it_is():
 def test_windows_whose_number_is_rounded_up_are_refused():
     assert_refused(
         "the number of its windows is rounded up",
-        lambda m, x: F.max_pool1d(x, 3, 2, ceil_mode=True),
+        lambda m, x: functional.max_pool1d(x, 3, 2, ceil_mode=True),
         fix="set ceil_mode=False",
         where="test_windows.py:",
     )
@@ -165,7 +165,7 @@ def test_windows_whose_number_is_rounded_up_are_refused():
 def test_a_mean_that_leaves_padding_out_is_refused():
     assert_refused(
         "its mean leaves the padding out",
-        lambda m, x: F.avg_pool1d(x, 3, 1, 1, count_include_pad=False),
+        lambda m, x: functional.avg_pool1d(x, 3, 1, 1, count_include_pad=False),
         fix="set count_include_pad=True",
     )
 
@@ -175,7 +175,7 @@ def test_padding_of_the_other_axis_by_one_more_on_one_side_is_refused():
         "pads its other axis by one more on one side",
         lambda m, x: m.conv(x.unsqueeze(1)),
         BTC,
-        fix="pad that axis with F.pad",
+        fix="pad that axis with functional.pad",
         where="module 'conv' (Conv2d)",
         conv=nn.Conv2d(1, 2, (3, 2), padding="same"),
     )
@@ -184,6 +184,6 @@ def test_padding_of_the_other_axis_by_one_more_on_one_side_is_refused():
 def test_padding_of_what_is_padded_with_the_signals_own_frames_is_refused():
     assert_refused(
         "it pads what is padded with the signal's own frames",
-        lambda m, x: m.conv(F.pad(x, (1, 0), mode="replicate")),
+        lambda m, x: m.conv(functional.pad(x, (1, 0), mode="replicate")),
         conv=nn.Conv1d(4, 4, 3, padding=1),
     )

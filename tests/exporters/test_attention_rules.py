@@ -4,7 +4,7 @@ import pytest
 import torch
 from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def apart(x):
@@ -24,7 +24,7 @@ def attend(m, x, back, ahead=0):
 
 def fused(m, x, mask):
     query, key, value = m.parts(x).chunk(3, -1)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
 def attention(compute, **parts):
@@ -36,7 +36,7 @@ def heads(m, x):
         part.unflatten(2, (2, 2)).transpose(1, 2) for part in m.parts(x).chunk(3, -1)
     )
     mask = torch.where(seen(x, 5), 0.0, float("-inf")).to(x.dtype)
-    y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    y = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return y.transpose(1, 2).flatten(2) + x
 
 
@@ -79,9 +79,7 @@ def test_keys_and_values_of_the_window_are_states(back, ahead):
     net = assert_streams(attention(lambda m, x: attend(m, x, back, ahead)))
     past = back + ahead
     found = {name: shape for name, shape in net.states.items() if name in ("keys", "values")}
-    assert found == (
-        {"keys": ["batch", 4, past], "values": ["batch", past, 4]} if past else {}
-    )
+    assert found == ({"keys": ["batch", 4, past], "values": ["batch", past, 4]} if past else {})
 
 
 def test_frames_before_the_signal_get_no_weight():
@@ -117,7 +115,7 @@ def test_attention_to_what_comes_late():
 UNLIMITED = {
     "no mask": lambda m, x: (x @ x.transpose(1, 2)).softmax(-1) @ x,
     "all of the past": lambda m, x: fused(m, x, apart(x) >= 0),
-    "the causal flag": lambda m, x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "the causal flag": lambda m, x: functional.scaled_dot_product_attention(x, x, x, is_causal=True),
     "none seen": lambda m, x: fused(m, x, apart(x) > 2**40),
     "over queries": lambda m, x: (
         (x @ x.transpose(1, 2)).masked_fill(~seen(x, 3), -1e9).softmax(1) @ x
