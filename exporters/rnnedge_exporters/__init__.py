@@ -1,5 +1,6 @@
 """PyTorch modules to ONNX graphs with explicit recurrent operators and explicit state."""
 
+from rnnedge_exporters.analysis import Analysis, analyse
 from rnnedge_exporters.convert import Converted, convert
 from rnnedge_exporters.errors import (
     CaptureError,
@@ -10,11 +11,13 @@ from rnnedge_exporters.errors import (
 )
 
 __all__ = [
+    "Analysis",
     "CaptureError",
     "Converted",
     "LoweringError",
     "SourceError",
     "SpecError",
     "StreamingError",
+    "analyse",
     "convert",
 ]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
-from rnnedge_exporters.capture import Call, bind, capture
+from rnnedge_exporters.capture import Call, Program, bind, capture
 from rnnedge_exporters.errors import SpecError
-from rnnedge_exporters.lowering import lower
-from rnnedge_exporters.optimize import name_graph, strip_notes
+from rnnedge_exporters.lowering import Origin, lower, quiet, read_origins
+from rnnedge_exporters.optimize import join_directions, name_graph, simplify, strip_notes
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
-from rnnedge_exporters.streaming import to_sequence, to_stream
-from rnnedge_runtime.contract import METADATA_KEY, Contract, Mode, Signal
+from rnnedge_exporters.streaming import StreamProgram, to_sequence, to_stream
+from rnnedge_runtime.contract import CLOCKS_KEY, METADATA_KEY, Contract, Mode, Signal
 
 DEFAULT_OPSET = 22
 OPSETS = range(18, 24)
@@ -33,7 +35,7 @@ class Converted:
     Attributes:
         model: without metadata.
         contract: what the file will promise.
-        metadata: further metadata of the file: the module's own, and initial states.
+        metadata: further metadata of the file: the module's own, initial states, and clocks.
     """
 
     model: ir.Model
@@ -46,6 +48,24 @@ class Converted:
         self.model.metadata_props.clear()
         self.model.metadata_props.update({METADATA_KEY: contract.to_json(), **self.metadata})
         return bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A conversion and what it went through, for who looks for the place where two differ.
+
+    Attributes:
+        converted: its result.
+        program: the whole-sequence program.
+        streaming: the streaming program, as it was before lowering. Its ports and states have the
+            names of nodes that `graph_module` has too, but are not these nodes.
+        origins: which of its nodes a value of the ONNX graph is, by the value's name.
+    """
+
+    converted: Converted
+    program: Program
+    streaming: StreamProgram
+    origins: Mapping[str, Origin]
 
 
 def convert(
@@ -75,6 +95,28 @@ def convert(
         SpecError, CaptureError, StreamingError, LoweringError: each says what, where and how to
             fix it.
     """
+    return convert_in_stages(
+        module,
+        inputs,
+        states=states,
+        mode=mode,
+        opset=opset,
+        signal=signal,
+        checkpoint_sha256=checkpoint_sha256,
+    ).converted
+
+
+def convert_in_stages(
+    module: nn.Module,
+    inputs: Mapping[str, str] | Sequence[str],
+    *,
+    states: Sequence[str] = (),
+    mode: Mode = "stream",
+    opset: int = DEFAULT_OPSET,
+    signal: Signal | None = None,
+    checkpoint_sha256: str | None = None,
+) -> Stages:
+    """As `convert`, and keeps what it went through. The same module gives the same stages."""
     if opset not in OPSETS:
         raise SpecError(
             f"opset {opset} is not between {OPSETS[0]} and {OPSETS[-1]}",
@@ -94,11 +136,21 @@ def convert(
         signal=signal,
     )
     metadata |= initial_tensors(streaming)
+    if streaming.clocks:
+        metadata[CLOCKS_KEY] = streaming.clocks
+    # Lowering edits the graph; the tensors are shared.
+    graph_module = streaming.graph_module
+    kept = GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     model = lower(streaming, opset=opset)
+    with quiet():
+        simplify(model)
+    join_directions(model)
     name_graph(model, graph_shapes(contract))
+    origins = read_origins(model)
     strip_notes(model)
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")
-    return Converted(model, contract, metadata)
+    converted = Converted(model, contract, metadata)
+    return Stages(converted, program, replace(streaming, graph_module=kept), origins)
 
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:

@@ -27,7 +27,8 @@ from rnnedge.adoption.plan import AdoptOptions, Plan, make_plan
 from rnnedge.adoption.ports import port_of
 from rnnedge.adoption.repeat import Stacked, repeat_frames
 from rnnedge.adoption.result import Adopted, proven, with_contract
-from rnnedge.adoption.trial import FRAMES, TOLERANCE, Trial, random_array, sizes_of
+from rnnedge.adoption.signals import random_array, sizes_of
+from rnnedge.adoption.trial import FRAMES, TOLERANCE, Trial
 from rnnedge_runtime import load
 from rnnedge_runtime.contract import BATCH, TIME, Contract, Dim, dim_factor
 

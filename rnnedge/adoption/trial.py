@@ -19,8 +19,9 @@ from rnnedge.adoption.drive import Arrays, HandDriver
 from rnnedge.adoption.errors import AdoptionError
 from rnnedge.adoption.options import Array
 from rnnedge.adoption.result import Check
+from rnnedge.adoption.signals import distance, frames_from, one_row, random_array, sizes_of
 from rnnedge_runtime import Model, Stream
-from rnnedge_runtime.contract import BATCH, TIME, Port, State, dim_factor
+from rnnedge_runtime.contract import TIME, Port, State, dim_factor
 
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-10}
 """What two runs may differ by, relative to a tensor's largest value but at least to 1."""
@@ -151,17 +152,19 @@ class Trial:
         lengths = self._runs(self.frames)
         together = self.driver.drive(inputs, states, lengths)
         for row in range(batch):
-            mine = {p.name: _row(p, inputs[p.name], row, batch) for p in self.model.contract.inputs}
-            start = {n: _row(self._states[n], states[n], row, batch) for n in states}
+            mine = {
+                p.name: one_row(p, inputs[p.name], row, batch) for p in self.model.contract.inputs
+            }
+            start = {n: one_row(self._states[n], states[n], row, batch) for n in states}
             alone = self.driver.drive(mine, start, lengths)
             for port in self.model.contract.outputs:
                 if port.batch_axis is None:
                     continue
-                expected = _row(port, self._expected(port, together.outputs), row, batch)
+                expected = one_row(port, self._expected(port, together.outputs), row, batch)
                 got = self._expected(port, alone.outputs)
                 self._same(f"output {port.name!r}, row {row}", got, expected, "rows", _ROWS_MIX)
             for source, state in self._states.items():
-                expected = _row(state, together.states[source], row, batch)
+                expected = one_row(state, together.states[source], row, batch)
                 told = f"state {state.name!r}, row {row}"
                 self._same(told, alone.states[source], expected, "rows", _ROWS_MIX)
 
@@ -175,7 +178,7 @@ class Trial:
         half = self.frames // 2
         inputs, stream = self.inputs(batch, 2 * half), self.model.stream(batch)
         start = {source: stream.state[s.name] for source, s in self._states.items()}
-        second = {p.name: _frames(p, inputs[p.name], half) for p in self.model.contract.inputs}
+        second = {p.name: frames_from(p, inputs[p.name], half) for p in self.model.contract.inputs}
         whole = self.driver.drive(inputs, start, self._runs(2 * half))
         fresh = self.driver.drive(second, start, self._runs(half))
         self._push(stream, inputs, 0, half)
@@ -186,12 +189,12 @@ class Trial:
                 continue
             expected = self._expected(port, fresh.outputs)
             told = f"output {port.name!r}"
-            one = [_row(port, array, 1, batch) for array in (got[port.name], expected)]
+            one = [one_row(port, array, 1, batch) for array in (got[port.name], expected)]
             self._same(f"{told}, row 1", one[0], one[1], "reset", _NOT_BY_ROWS)
             others = self._expected(port, whole.outputs)
             if port.time_axis is not None:
-                others = _frames(port, others, half)
-            one = [_row(port, array, 0, batch) for array in (got[port.name], others)]
+                others = frames_from(port, others, half)
+            one = [one_row(port, array, 0, batch) for array in (got[port.name], others)]
             self._same(f"{told}, row 0", one[0], one[1], "reset", _NOT_BY_ROWS)
 
     def _matters(self, state: State) -> str:
@@ -202,7 +205,7 @@ class Trial:
         one, other = (self.model.run(inputs, start) for start in (before, moved))
         third = self.model.run(self.inputs(batch, self.frames), moved)
         self._check_next(state, moved, [one.states, other.states, third.states])
-        effect = max(_distance(one.outputs[n], other.outputs[n]) for n in one.outputs)
+        effect = max(distance(one.outputs[n], other.outputs[n]) for n in one.outputs)
         if effect == 0:
             raise AdoptionError(
                 "the state has no effect: whatever it holds, the outputs are the same",
@@ -236,7 +239,7 @@ class Trial:
             )
         if not got.size:
             return
-        error = _distance(got, expected)
+        error = distance(got, expected)
         largest = max(1.0, float(np.abs(expected.astype(np.float64)).max()))
         allowed = TOLERANCE.get(expected.dtype.name, 0.0) * largest
         if not error <= allowed:  # NaN, too
@@ -281,45 +284,3 @@ _ROWS_MIX = (
     "the file mixes the rows of the batch, or an axis is wrong: name it by its size, with --axes, "
     "and open one stream per signal"
 )
-
-
-def random_array(random: np.random.Generator, dtype: str, shape: Sequence[int]) -> Array:
-    """Floats of variance 1; of any other type 0 and 1, which every table of values has."""
-    if np.dtype(dtype).kind == "f":
-        return random.standard_normal(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)
-
-
-def sizes_of(tensor: Port | State, batch: int, frames: int) -> list[int]:
-    """The shape in numbers."""
-    return [
-        d if isinstance(d, int) else dim_factor(d, BATCH) * batch + dim_factor(d, TIME) * frames
-        for d in tensor.shape
-    ]
-
-
-def _frames(port: Port, array: Array, start: int) -> Array:
-    """The frames from `start` on."""
-    axis = port.time_axis
-    if axis is None:
-        return array
-    first = start * dim_factor(port.shape[axis], TIME)
-    return array[(slice(None),) * axis + (slice(first, None),)]
-
-
-def _row(tensor: Port | State, array: Array, row: int, batch: int) -> Array:
-    """One row, batch axis kept; a folded axis of ``F*batch`` is ``[outer, batch, F / outer]``."""
-    axis = tensor.batch_axis
-    if axis is None:
-        return array
-    outer = tensor.batch_outer if isinstance(tensor, State) else 1
-    shape = array.shape
-    inner = shape[axis] // (outer * batch)
-    split = array.reshape(*shape[:axis], outer, batch, inner, *shape[axis + 1 :])
-    return split.take(row, axis + 1).reshape(*shape[:axis], outer * inner, *shape[axis + 1 :])
-
-
-def _distance(a: Array, b: Array) -> float:
-    if not a.size:
-        return 0.0
-    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())

@@ -59,6 +59,14 @@ WeightsKeyOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--weights-key", metavar="KEY", help="Where the state dict lies in WEIGHTS."),
 ]
+InputsOption: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        metavar="'NAME: TYPE[AXES]'",
+        help="An argument of forward: 'x: float32[batch, time, 80]'; repeatable.",
+    ),
+]
 StatesOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -68,7 +68,9 @@ def adopt(
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Write a contract into a stateful ONNX file that someone else made.
+    """Write a contract into a stateful ONNX file.
+
+    For files that someone else made, whose inputs and outputs hold the states.
 
     The new file runs beside the original, driven by hand, before it is written.
     """

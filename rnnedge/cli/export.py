@@ -11,6 +11,7 @@ from rnnedge.cli._options import (
     ArgumentOption,
     ForceFlag,
     HopOption,
+    InputsOption,
     JsonFlag,
     ModuleArgument,
     OutputOption,
@@ -27,14 +28,7 @@ from rnnedge.cli._source import load_source
 
 def export(
     model: ModuleArgument,
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            metavar="'NAME: TYPE[AXES]'",
-            help="An argument of forward: 'x: float32[batch, time, 80]'; repeatable.",
-        ),
-    ],
+    inputs: InputsOption,
     output: OutputOption,
     arg: ArgumentOption = None,
     weights: WeightsOption = None,

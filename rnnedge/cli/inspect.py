@@ -1,18 +1,37 @@
-"""`rnnedge inspect`: what a model file promises, holds, and costs per frame; and its picture."""
+"""`rnnedge inspect`: what a model file promises, holds, costs; its picture; and its clocks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnnedge.cli import _output
-from rnnedge.cli._options import ForceFlag, JsonFlag, ModelArgument
+from rnnedge.cli._options import (
+    ArgumentOption,
+    ForceFlag,
+    JsonFlag,
+    StatesOption,
+    WeightsKeyOption,
+    WeightsOption,
+)
+from rnnedge.cli._output import ExitCode
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def inspect(
-    file: ModelArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="The ONNX model file; with --clocks --input also a module, model.py:make_model.",
+            show_default=False,
+        ),
+    ],
     graph: Annotated[
         Path | None,
         typer.Option(
@@ -34,10 +53,41 @@ def inspect(
     frames: Annotated[
         bool, typer.Option("--frames/--no-frames", help="Draw frames around nested modules.")
     ] = True,
+    clocks: Annotated[
+        bool,
+        typer.Option(
+            "--clocks",
+            help="Show how each tensor runs with time instead: rate, delay, length, what is kept.",
+        ),
+    ] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="'NAME: TYPE[AXES]'",
+            help="With --clocks, of a module: as for `export`, 'x: float32[batch, time, 80]'.",
+        ),
+    ] = None,
+    arg: ArgumentOption = None,
+    weights: WeightsOption = None,
+    weights_key: WeightsKeyOption = None,
+    state: StatesOption = None,
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Show what a model file promises, holds and costs; or draw it."""
+    """Show what a model file promises, holds and costs; or draw it; or list its clocks."""
+    _check_together(graph, clocks, inputs, (arg, weights, weights_key, state))
+    if inputs:
+        from rnnedge.cli._source import load_source
+
+        module, _ = load_source(str(file), arg, weights, weights_key)
+        _clocks_of_module(file, module, inputs, state or (), json=json)
+        return
+    if clocks:
+        if ":" in file.name and not file.exists():
+            raise typer.BadParameter("--clocks of a module needs --input, as `export` does")
+        _clocks_of_file(file, json=json)
+        return
     if graph is not None:
         _draw(file, graph, depth, frames, force=force, json=json)
         return
@@ -52,6 +102,40 @@ def inspect(
         _warn_of_no_contract()
         return
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
+
+
+def _check_together(
+    graph: Path | None, clocks: bool, inputs: list[str] | None, of_module: tuple[object, ...]
+) -> None:
+    if inputs and not clocks:
+        raise typer.BadParameter("--input needs --clocks")
+    if any(of_module) and not inputs:
+        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --input")
+    if clocks and graph is not None:
+        raise typer.BadParameter("give one of --clocks and --graph")
+
+
+def _clocks_of_module(
+    spec: Path, module: nn.Module, inputs: list[str], states: Sequence[str], *, json: bool
+) -> None:
+    from rnnedge.report.clocks import ClockTable
+    from rnnedge_exporters import analyse
+
+    analysis = analyse(module, inputs, states=states)
+    _output.emit(ClockTable.of_analysis(analysis), json=json)
+    if analysis.refusal is not None:
+        error = analysis.refusal
+        _output.emit_error(error.what, error.where, error.fix, json=False)
+        raise typer.Exit(ExitCode.BAD_INPUT)
+    given = [word for text in inputs for word in ("--input", text)]
+    _output.hint("rnnedge", "export", spec, *given, "-o", "model.onnx")
+
+
+def _clocks_of_file(file: Path, *, json: bool) -> None:
+    from rnnedge.report.clocks import ClockTable
+
+    _output.emit(ClockTable.of_file(file), json=json)
+    _output.hint("rnnedge", "inspect", file, "--graph", "-")
 
 
 def _draw(

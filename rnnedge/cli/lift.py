@@ -28,7 +28,9 @@ def lift(
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Give states to an ONNX file whose recurrent layers start from zero on every run.
+    """Give states to an ONNX file that has none.
+
+    Such a file starts from zero on every run.
 
     RNN, GRU and LSTM nodes that run over time, and convolutions that pad the past, keep their state
     between runs. What is not known to work in chunks is refused by name. The new file runs beside

@@ -38,6 +38,13 @@ def verify(
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Compare tensor by tensor, and name the first that differs and its module.",
+        ),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Prove that an ONNX file equals a PyTorch module."""
@@ -46,7 +53,13 @@ def verify(
 
     module, _ = load_source(against, arg, weights, weights_key)
     report = verify_file(
-        file, module, states=state or (), provider=provider, threads=threads, seed=seed
+        file,
+        module,
+        states=state or (),
+        provider=provider,
+        threads=threads,
+        seed=seed,
+        explain=explain,
     )
     _output.emit(ParitySummary(report), json=json)
     if not report.passed:
@@ -55,5 +68,9 @@ def verify(
                 "MODEL was made without --weights: are its numbers those that were exported?",
                 fix="give the checkpoint that was exported, or a factory that loads it",
             )
+        if not explain:
+            again = [word for text in arg or () for word in ("--arg", text)]
+            again += [] if weights is None else ["--weights", str(weights)]
+            _output.hint("rnnedge", "verify", file, "--against", against, *again, "--explain")
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")

@@ -52,7 +52,7 @@ class Effects:
         What a delay line holds at the start precedes the signal, and is never heard.
         """
         spans = self._spans
-        before = spans.whole(spans.delay)
+        before = spans.whole(spans.delay + self._reach(state))
         # A few frames first: what a cell forgets has an effect below rounding in the end.
         lengths = [before, 2 * spans.multiple, before + self._reach(state)]
         inputs = self._signals.inputs(1, sum(lengths))

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from rnnedge.parity.measure import Array, Reference
+from rnnedge.parity.precision import arithmetic, tensor_of
 from rnnedge_exporters.capture import copied
 from rnnedge_exporters.capture.call import Call, inference, name_results, run
 from rnnedge_runtime.contract import State
@@ -50,6 +50,7 @@ class Oracle:
     Attributes:
         unseen: states of the stream that have no counterpart to give or read; they are judged by
             their effect on outputs only.
+        results: the names of what forward returns, states as ``name.next``.
         index_bound: how large an integer input may be: what the smallest table or one-hot of
             forward takes.
     """
@@ -89,7 +90,8 @@ class Oracle:
             for path in paths
         ]
         with inference(module), bounds:
-            run(module, call.arguments(call.example))
+            outputs, ends = name_results(run(module, call.arguments(call.example)), call)
+        self.results = (*outputs, *(f"{name}.next" for name in ends))
         for handle in handles:
             handle.remove()
         known = Counter(owner.module for owner in self._owners.values() if owner.role == 0)
@@ -129,18 +131,18 @@ class Oracle:
         self, dtype: torch.dtype, inputs: Mapping[str, Array], states: Mapping[str, Array]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         module = self._modules[dtype]
-        arguments: dict[str, Any] = {n: _tensor(v, dtype) for n, v in inputs.items()}
+        arguments: dict[str, Any] = {n: tensor_of(v, dtype) for n, v in inputs.items()}
         for state in self._call.states:
             layers = [self._layers[name] for name in state.names]
             if not all(layer in states for part in layers for layer in part):
                 continue
             leaves = [
-                torch.cat([_tensor(states[layer], dtype) for layer in part]) for part in layers
+                torch.cat([tensor_of(states[layer], dtype) for layer in part]) for part in layers
             ]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
-        given = {n: _tensor(states[n], dtype) for n in self._owners if n in states}
-        arithmetic = _arithmetic(dtype)
-        with inference(module), arithmetic, self._layer_states(module, given) as finals:
+        given = {n: tensor_of(states[n], dtype) for n in self._owners if n in states}
+        precise = arithmetic(dtype)
+        with inference(module), precise, self._layer_states(module, given) as finals:
             outputs, ends = name_results(run(module, arguments), self._call)
         for name, end in ends.items():
             parts = self._layers[name]
@@ -209,20 +211,6 @@ class _Exchange:
         return [self.names.get(owner) for owner in owners]
 
 
-class _Double(TorchFunctionMode):
-    """Where forward asks for float32 by name, it gets float64: the judge computes in that alone."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.float:
-            return args[0].double()
-        args, kwargs = pytree.tree_map(_doubled, (args, kwargs or {}))
-        return func(*args, **kwargs)
-
-
-def _doubled(argument: Any) -> Any:
-    return torch.float64 if argument is torch.float32 else argument
-
-
 class _Bounds(TorchFunctionMode):
     """Notes the sizes of what forward indexes."""
 
@@ -259,28 +247,5 @@ def _convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return copied(module).to(dtype).eval()
 
 
-def _tensor(array: Array, dtype: torch.dtype) -> Tensor:
-    tensor = torch.from_numpy(np.array(array))
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
     return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-
-
-@contextlib.contextmanager
-def _arithmetic(dtype: torch.dtype) -> Iterator[None]:
-    """Tensors that forward makes itself follow the module's precision; one thread computes.
-
-    Several threads gain little on one step of a recurrent layer, and lose tenfold where another
-    process has the cores: they wait for each other at every step.
-    """
-    before, threads = torch.get_default_dtype(), torch.get_num_threads()
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(1)
-    try:
-        with _Double() if dtype is torch.float64 else contextlib.nullcontext():
-            yield
-    finally:
-        torch.set_default_dtype(before)
-        torch.set_num_threads(threads)

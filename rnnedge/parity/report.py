@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rnnedge.parity.explanation import Explanation
+
 
 @dataclass(frozen=True)
 class TensorError:
@@ -50,6 +52,7 @@ class ParityReport:
         allowed_ratio: how many times PyTorch's own float32 error is allowed, or what counts as
             that at the least: a few units in the last place.
         settings: seed, batch sizes, frames: what is needed to ask again.
+        explanation: where the two part, if that was asked.
     """
 
     checks: tuple[Check, ...]
@@ -57,6 +60,7 @@ class ParityReport:
     provider: str
     allowed_ratio: float
     settings: Mapping[str, Any]
+    explanation: Explanation | None = None
 
     @property
     def passed(self) -> bool:
@@ -65,6 +69,7 @@ class ParityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and for the contract."""
+        told = None if self.explanation is None else self.explanation.to_dict()
         return {
             "passed": self.passed,
             "provider": self.provider,
@@ -75,6 +80,7 @@ class ParityReport:
                 for tensor in self.tensors
             ],
             "settings": dict(self.settings),
+            **({} if told is None else {"explanation": told}),
         }
 
     def __str__(self) -> str:
@@ -82,6 +88,7 @@ class ParityReport:
             f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}"
             for check in self.checks
         ]
+        lines += [] if self.explanation is None else self.explanation.lines()
         return "\n".join(lines)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 import onnxruntime
 from torch import nn
 
+from rnnedge.parity.explain import explain as explain_file
+from rnnedge.parity.fitting import check_outputs, fitting
 from rnnedge.parity.measure import ALLOWED_RATIO
 from rnnedge.parity.oracle import Oracle
 from rnnedge.parity.report import ParityReport
@@ -19,6 +22,7 @@ from rnnedge_exporters.capture.states import bind
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_runtime import Contract, Model, load
+from rnnedge_runtime.providers import SessionRequest
 
 
 def verify(
@@ -29,6 +33,7 @@ def verify(
     provider: str = "cpu",
     threads: int = 1,
     seed: int = 0,
+    explain: bool = False,
 ) -> ParityReport:
     """Compares a model file with the module that it came from.
 
@@ -42,25 +47,44 @@ def verify(
         provider: the execution provider to judge.
         threads: of one run.
         seed: of all random inputs, states and chunk lengths.
+        explain: also compare tensor by tensor, and name the first that differs; takes about as long
+            as an export without proof.
 
     Raises:
-        RnnEdgeError: the file cannot be loaded, or the module does not fit it.
+        MismatchError: the module is not the one that the file was made from.
+        RnnEdgeError: the file cannot be loaded.
     """
     model = load(file, provider=provider, threads=threads)
     inputs = _inputs(model.contract)
-    call = bind(module, parse_inputs(inputs), states or model.contract.source.get("states", ()))
-    oracle = Oracle(module, call, model.contract.states)
-    signals = Signals(model.contract, seed=seed, index_bound=oracle.index_bound)
-    kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
-    trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
-    checks = trials.run()
-    return ParityReport(
+    states = states or model.contract.source.get("states", ())
+    with fitting(module, model.contract):
+        call = bind(module, parse_inputs(inputs), states)
+        oracle = Oracle(module, call, model.contract.states)
+        check_outputs(module, model.contract, oracle.results)
+        signals = Signals(model.contract, seed=seed, index_bound=oracle.index_bound)
+        kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
+        trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
+        checks = trials.run()
+    report = ParityReport(
         checks=tuple(checks),
         tensors=tuple(ledger.result() for ledger in trials.ledgers.values()),
         provider=model.provider,
         allowed_ratio=ALLOWED_RATIO,
         settings=_settings(model, trials.settings, seed),
     )
+    if not explain:
+        return report
+    explanation = explain_file(
+        file,
+        module,
+        model.contract,
+        inputs=inputs,
+        states=states,
+        request=SessionRequest(provider, threads),
+        seed=seed,
+        index_bound=oracle.index_bound,
+    )
+    return replace(report, explanation=explanation)
 
 
 def _inputs(contract: Contract) -> dict[str, str]:

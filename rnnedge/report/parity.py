@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,9 +25,13 @@ class ParitySummary:
         """The report's own form, as it is stored in the file."""
         return self._report.to_dict()
 
-    def to_rich(self) -> Table:
-        """One row per check."""
-        return parity_table(self._report)
+    def to_rich(self) -> RenderableType:
+        """One row per check; and where the two part, if that was asked."""
+        table = parity_table(self._report)
+        explanation = self._report.explanation
+        if explanation is None:
+            return table
+        return Group(table, Text(""), *map(Text, explanation.lines()))
 
     def to_line(self) -> str:
         """The verdict."""

@@ -15,12 +15,20 @@ from fractions import Fraction
 from typing import Any, Literal, TypeAlias, cast
 
 from rnnedge_runtime.contract_fields import Fields, refuse_constant
-from rnnedge_runtime.contract_rules import DTYPES, METADATA_KEY, TENSOR_KEY_PREFIX, check, damaged
+from rnnedge_runtime.contract_rules import (
+    CLOCKS_KEY,
+    DTYPES,
+    METADATA_KEY,
+    TENSOR_KEY_PREFIX,
+    check,
+    damaged,
+)
 from rnnedge_runtime.dims import BATCH, TIME, Dim, dim_factor
 from rnnedge_runtime.errors import ContractError
 
 __all__ = [
     "BATCH",
+    "CLOCKS_KEY",
     "DTYPES",
     "KNOWN_VERSIONS",
     "METADATA_KEY",

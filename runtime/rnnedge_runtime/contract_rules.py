@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "rnnedge.contract"
 TENSOR_KEY_PREFIX = "rnnedge.tensor."
+CLOCKS_KEY = "rnnedge.clocks"
+"""How each tensor runs with time, for who reads the file; no runtime needs it."""
 MODES = ("stream", "sequence")
 KINDS = ("hidden", "cell", "context", "buffer", "user", "position", "length")
 COUNTS = ("position", "length")

@@ -14,7 +14,7 @@ import onnxruntime as ort
 from rnnedge_runtime.agreement import check_agreement, contract_of
 from rnnedge_runtime.alignment import is_plain
 from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
-from rnnedge_runtime.contract import BATCH, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
+from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
 from rnnedge_runtime.providers import SessionRequest, device_of, open_session
 from rnnedge_runtime.states import InitialValues, measure_states
@@ -87,7 +87,7 @@ class Model:
         path: the file, None if it was given as bytes.
         provider: onnxruntime's name of the provider that runs the recurrent nodes.
         session: onnxruntime's session, for what this class does not offer.
-        metadata: the file's own metadata, without the contract and its tensors.
+        metadata: the file's own metadata, without what rnnedge wrote of itself.
         sha256: of the file's bytes, in hex; external data is not included.
         device: where states live: onnxruntime's device name and id.
     """
@@ -112,7 +112,7 @@ class Model:
         self.metadata = {
             key: value
             for key, value in metadata.items()
-            if key != METADATA_KEY and not key.startswith(TENSOR_KEY_PREFIX)
+            if key not in (METADATA_KEY, CLOCKS_KEY) and not key.startswith(TENSOR_KEY_PREFIX)
         }
         self._initial = InitialValues(self.contract, metadata)
 

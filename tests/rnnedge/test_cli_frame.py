@@ -189,7 +189,9 @@ def test_an_interrupt_ends_with_130_and_keeps_what_was_written(gru_file, frames,
     output = tmp_path / "out.npy"
     part = tmp_path / "out.npy.part"
     words = [sys.executable, "-m", "rnnedge", "run", str(gru_file), "-", "-o", str(output)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts
+    ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(frames.tobytes())
@@ -201,6 +203,11 @@ def test_an_interrupt_ends_with_130_and_keeps_what_was_written(gru_file, frames,
     assert not output.exists()
     assert np.load(part).shape == (len(frames), 4)
     assert str(part) in said
+
+
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores interrupts, and so do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wait_for(path: Path, size_bytes: int) -> None:

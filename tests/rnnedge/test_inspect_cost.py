@@ -138,6 +138,7 @@ def test_a_strided_model_is_counted_over_whole_output_frames() -> None:
         mode="stream",
         inputs=(Port("x", "float32", ("batch", 2, "time"), 0, 2),),
         outputs=(Port("y", "float32", ("batch", 6, "time"), 0, 2, ratio=Fraction(1, 4)),),
+        chunk_multiple=4,
     )
     cost = cost_per_frame(built, contract)
     assert cost.frames == 4

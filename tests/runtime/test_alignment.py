@@ -203,6 +203,28 @@ def test_a_flush_runs_with_the_inputs_without_time_given_last(delay_line, cuts):
         assert tail["sum"].tolist() == [[55]]
 
 
+def test_a_flush_uses_what_the_last_push_gave_though_it_took_the_short_way(delay_line):
+    stream, frames = delay_line.stream(), np.ones((1, 4), np.float32)
+    for gain in (1, 1, 1, 1, 7):
+        stream.push({"x": frames, "gain": np.full((1, 1), gain, np.float32)})
+    twin = stream.fork()
+    for tail in (stream.flush(), twin.flush()):
+        assert tail["y"].tolist() == [[7] * 6]
+
+
+def test_a_row_that_ends_before_others_is_filled_up_with_zeros(models):
+    # Shorter than the window, row 1 has no frame at all, and its first emission is still to come.
+    aligned, stream = BY_NAME["shorter"], models["shorter"].stream(2)
+    x = aligned.signal(2, 5)
+    stream.push(x[:, :, :4])
+    stream.reset([1])
+    y = stream.push(x[:, :, 4:])
+    assert not y[1].any()
+    tail = stream.flush()
+    assert tail.shape == (2, 2, 1)
+    assert not tail.any()
+
+
 def test_a_push_that_runs_nothing_gives_the_last_value_again(delay_line):
     stream, gain = delay_line.stream(), np.ones((1, 1), np.float32)
     frame = np.ones((1, 2), np.float32)

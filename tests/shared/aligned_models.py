@@ -106,7 +106,7 @@ class Lookahead(nn.Module):
         self.second = nn.Conv1d(CHANNELS, CHANNELS, 5, padding=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(torch.relu(self.first(x)))
+        return self.second(torch.tanh(self.first(x)))
 
 
 def _contract(output: Port, *states: State, chunk_multiple: int = 1) -> Contract:
@@ -149,7 +149,7 @@ def lookahead() -> Aligned:
     nodes = [
         *_remember("c1", 4, "x"),
         _node("Conv", ["c1.full", "first.weight", "first.bias"], ["inner"]),
-        _node("Relu", ["inner"], ["active"]),
+        _node("Tanh", ["inner"], ["active"]),
         # Frame f of the inner layer is position - 2 + index; only 0 <= f < length is signal.
         _node("Shape", ["x"], ["n"], start=2, end=3),
         _node("Squeeze", ["n"], ["count"]),

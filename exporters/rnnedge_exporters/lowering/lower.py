@@ -10,11 +10,13 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import OutputFixPass
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.errors import CaptureError, LoweringError, first_lines
+from rnnedge_exporters.lowering.origins import mark_nodes, mark_values
 from rnnedge_exporters.lowering.translation import TRANSLATIONS
 from rnnedge_exporters.lowering.weights import pack_weights
 from rnnedge_exporters.streaming import StreamProgram
@@ -38,10 +40,11 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     names = {node: name for name, node in program.inputs.items()}
     names |= {state.start: state.name for state in program.states}
     inputs = [names[n] for n in program.graph_module.graph.find_nodes(op="placeholder")]
+    mark_nodes(program.graph_module.graph)
     exported = _capture_again(program)
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
-        with _quiet():
+        with quiet():
             onnx_program = torch.onnx.export(
                 exported,
                 dynamo=True,
@@ -49,6 +52,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
                 input_names=inputs,
                 output_names=outputs,
                 custom_translation_table=TRANSLATIONS,
+                optimize=False,  # see `optimize/simplify.py`
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -58,7 +62,16 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
             fix="replace that operator in forward by ones that ONNX has",
         ) from error
     assert onnx_program is not None  # noqa: S101 - no file was asked for
-    return onnx_program.model
+    lowered = onnx_program.exported_program
+    assert lowered is not None  # noqa: S101 - it was not dropped
+    model = onnx_program.model
+    # A state that is handed on unchanged is an input and an output at once, with one name.
+    OutputFixPass()(model)
+    for values, given in ((model.graph.inputs, inputs), (model.graph.outputs, outputs)):
+        for value, name in zip(values, given, strict=True):
+            value.name = name
+    mark_values(model, lowered.graph)
+    return model
 
 
 def _capture_again(program: StreamProgram) -> ExportedProgram:
@@ -141,7 +154,7 @@ def _cause(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's notes on its own working are not for our users."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

@@ -2,8 +2,8 @@
 
 Shapes, with D directions and G gates: ``x``: [time, batch, input]; ``w``: [D, G * hidden, input];
 ``r``: [D, G * hidden, hidden]; ``b``: [D, 2 * G * hidden]; ``lengths``: int32 [batch]; states:
-[D, batch, hidden]; ``y``: [time, batch, D * hidden]. They exist to be traced and translated, and
-compute nothing.
+[D, batch, hidden], None for zeros; ``y``: [time, batch, D * hidden]. They exist to be traced and
+translated, and compute nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def onnx_rnn(
     r: Tensor,
     b: Tensor | None,
     lengths: Tensor | None,
-    h0: Tensor,
+    h0: Tensor | None,
     activation: str,
     hidden: int,
 ) -> tuple[Tensor, Tensor]:
@@ -37,7 +37,7 @@ def onnx_gru(
     r: Tensor,
     b: Tensor | None,
     lengths: Tensor | None,
-    h0: Tensor,
+    h0: Tensor | None,
     hidden: int,
 ) -> tuple[Tensor, Tensor]:
     """``GRU`` with ``linear_before_reset=1``, PyTorch's formula."""
@@ -51,8 +51,8 @@ def onnx_lstm(
     r: Tensor,
     b: Tensor | None,
     lengths: Tensor | None,
-    h0: Tensor,
-    c0: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
     hidden: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``LSTM`` without peepholes."""
@@ -63,24 +63,24 @@ def _only_traced(name: str) -> RuntimeError:
     return RuntimeError(f"{name} was run; it stands in a program that is about to be lowered")
 
 
-def _empty(x: Tensor, r: Tensor, h0: Tensor, states: int) -> tuple[Tensor, ...]:
+def _empty(x: Tensor, r: Tensor, states: int) -> tuple[Tensor, ...]:
     y = x.new_empty(x.shape[0], x.shape[1], r.shape[0] * r.shape[2])
-    return (y, *(torch.empty_like(h0) for _ in range(states)))
+    return (y, *(x.new_empty(r.shape[0], x.shape[1], r.shape[2]) for _ in range(states)))
 
 
 @onnx_rnn.register_fake
 def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, activation: str, hidden: int) -> Any:
-    return _empty(x, r, h0, 1)
+    return _empty(x, r, 1)
 
 
 @onnx_gru.register_fake
 def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
-    return _empty(x, r, h0, 1)
+    return _empty(x, r, 1)
 
 
 @onnx_lstm.register_fake
 def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden: int) -> Any:
-    return _empty(x, r, h0, 2)
+    return _empty(x, r, 2)
 
 
 ONNX_RNN = torch.ops.rnnedge.onnx_rnn.default

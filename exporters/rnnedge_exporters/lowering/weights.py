@@ -23,8 +23,11 @@ from torch.fx import GraphModule, Node
 from rnnedge_exporters.capture.operators import GRU, LSTM, RECURRENT, RNN
 from rnnedge_exporters.errors import LoweringError
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
+from rnnedge_exporters.streaming.axes import operator_name
 from rnnedge_exporters.streaming.constants import evaluate, is_constant
 from rnnedge_exporters.streaming.refusal import describe, module_path
+
+_VIEWS = frozenset({"view", "reshape", "expand", "slice", "select", "unsqueeze", "transpose"})
 
 GATE_ORDER: Mapping[object, tuple[int, ...]] = {
     RNN: (0,),
@@ -57,6 +60,7 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     directions = 2 if options[-1] else 1
     packed = pack(weights, GATE_ORDER[node.target], directions)
     hidden = packed[1].shape[2]
+    h0, c0 = (None if state is None or is_zero(state) else state for state in (h0, c0))
     names = _names(node, sources)
     nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
     w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
@@ -92,6 +96,14 @@ def pack(weights: Sequence[Tensor], order: Sequence[int], directions: int) -> li
     if per_direction == 4:
         packed.append(torch.stack([torch.cat(group[2:]) for group in permuted]))
     return [tensor.contiguous() for tensor in packed]
+
+
+def is_zero(state: Node) -> bool:
+    """Whether an initial state is zeros of some size, which ONNX's operators start from anyway."""
+    if operator_name(state) in _VIEWS:
+        source = state.args[0]
+        return isinstance(source, Node) and is_zero(source)
+    return operator_name(state) in ("zeros", "new_zeros", "zeros_like")
 
 
 def _permute(weight: Tensor, order: Sequence[int]) -> Tensor:

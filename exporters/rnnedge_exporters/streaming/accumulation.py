@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.fx import Node
+from torch.fx import Graph, GraphModule, Node
+from torch.nn import Module
 
 from rnnedge_exporters.streaming.arguments import axis_of, source_of
 from rnnedge_exporters.streaming.axes import operator_name
@@ -43,33 +44,51 @@ class Accumulate:
 
     inputs: Clock
 
+    def __str__(self) -> str:
+        return "goes on from a running total"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         source, axis = source_of(node), writer.unfolded_axis(node, self.inputs)
         join, neutral = _JOIN[operator_name(node)]
         example = node.meta["val"]
-        has_indices = isinstance(example, (tuple, list))
-        value = example[0] if has_indices else example
-        if value.dtype is not torch.float32 and abs(neutral) == _INFINITY:
+        is_extreme = isinstance(example, (tuple, list))
+        value = example[0] if is_extreme else example
+        if is_extreme and not value.is_floating_point():
             raise refuse(node, f"it compares {value.dtype}", "convert to float before it")
         chunk = writer.inside(node, source, neutral, left=self.inputs.delay > 0, right=False)
-        made = writer.replace_args(node, {"self": chunk})
-        if has_indices:
-            made = writer.call(node, operator.getitem, made, 0)
-        shape = [*value.shape[:axis], 1, *value.shape[axis + 1 :]]
-        keeper = _values(node) if has_indices else node
-        initial = writer.history.before_start(keeper, 1, neutral)
-        rows = writer.rows[source]
-        like = value.new_empty(shape)
-        start = writer.state(node, "total", "buffer", like, initial, rows)
-        total = writer.call(node, join, made, start)
+        initial = writer.history.before_start(_values(node) if is_extreme else node, 1, neutral)
+        like = value.new_empty([*value.shape[:axis], 1, *value.shape[axis + 1 :]])
+        start = writer.state(node, "total", "buffer", like, initial, writer.rows[source])
+        if is_extreme:
+            total = _scanned(node, chunk, start, axis, join, writer)
+        else:
+            made = writer.replace_args(node, {"self": chunk})
+            total = writer.call(node, join, made, start)
         writer.end_state(start, writer.slice(node, total, axis, -1, None))
         return total
+
+
+def _scanned(node: Node, chunk: Node, start: Node, axis: int, join: Any, writer: Writer) -> Node:
+    """Joins frame after frame to `start`: an ONNX ``Scan``, as ONNX has no ``cummax``."""
+    body = Graph()
+    carry, frame = body.placeholder("carry"), body.placeholder("frame")
+    joined = body.call_function(join, (carry, frame))
+    body.output((joined, body.call_function(aten.clone.default, (joined,))))
+    step = writer.held(node, GraphModule(Module(), body))
+    first = writer.call(node, aten.squeeze.dim, start, axis)
+    frames = writer.call(node, aten.movedim.int, chunk, axis, 0)
+    scan = writer.call(node, torch.ops.higher_order.scan, step, [first], [frames], ())
+    results = writer.call(node, operator.getitem, scan, 1)
+    return writer.call(node, aten.movedim.int, results, 0, axis)
 
 
 @dataclass(frozen=True)
 class First:
     """The values of a pair of values and indices; a `Plan`."""
+
+    def __str__(self) -> str:
+        return ""
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.fx import GraphModule, Node
+from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
@@ -35,6 +35,7 @@ from rnnedge_exporters.streaming.arguments import arguments_of
 from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.constants import evaluate
+from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.writer import Writer, aten
@@ -210,7 +211,8 @@ class Attentions:
             if mask in self._masks
         ]
         reach = 16 + 4 * max((_largest_number(mask) for _, mask in masks), default=0)
-        tables = {mask: self._diagonals(node, mask, reach) for _, mask in masks}
+        length = self._clocks[scores.query].length
+        tables = {mask: self._diagonals(node, mask, reach, length) for _, mask in masks}
         seen = torch.ones(2 * reach + 1, dtype=torch.bool)
         for step, mask in masks:
             seen &= _lets_through(step, tables[mask])
@@ -223,11 +225,13 @@ class Attentions:
         kept = slice(reach - ahead, reach + back + 1)
         return Band(back, ahead, {mask: table[..., kept] for mask, table in tables.items()})
 
-    def _diagonals(self, node: Node, mask: Node, reach: int) -> Tensor:
+    def _diagonals(self, node: Node, mask: Node, reach: int, length: Length) -> Tensor:
         """The value of a mask by distance, from ``-reach`` to ``reach``; [..., distances]."""
-        frames = 2 * reach + 1
-        graph_module = self._program.graph_module
-        whole = evaluate(graph_module, mask, _blank_inputs(self._program, graph_module, frames))
+        frames = inputs = 2 * reach + 1
+        while length(inputs) < frames:
+            inputs *= 2
+        given = _blank_inputs(self._program, inputs)
+        whole = evaluate(self._program.graph_module, mask, given)[..., :frames, :frames]
         # Row i of the middle holds every distance once; then all rows have to agree with it.
         middle = whole[..., reach, :].flip(-1)
         rows = torch.arange(frames).unsqueeze(1) - torch.arange(frames) + reach
@@ -266,6 +270,9 @@ class Attention:
     band: Band
     delay: int
     masks: frozenset[Node]
+
+    def __str__(self) -> str:
+        return f"context of {self._past} keys and values"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
@@ -348,7 +355,7 @@ class Attention:
     def _table(self, node: Node, mask: Node, apart: Node, writer: Writer) -> Node:
         """A mask as a table over the distances in the window; [..., rows, columns]."""
         table = self.band.tables[mask].flip(-1)  # column minus row counts from the oldest frame
-        held = writer.constant(node, table)
+        held = writer.held(node, table.contiguous())
         flat = writer.call(node, aten.clamp.default, apart, 0, self._past)
         flat = writer.call(node, aten.flatten.using_ints, flat)
         picked = writer.call(node, aten.index_select.default, held, table.ndim - 1, flat)
@@ -422,7 +429,7 @@ def _largest_number(node: Node, seen: set[Node] | None = None) -> int:
     return sum(found)
 
 
-def _blank_inputs(program: Program, graph_module: GraphModule, frames: int) -> dict[Node, Tensor]:
+def _blank_inputs(program: Program, frames: int) -> dict[Node, Tensor]:
     sizes = {BATCH: 1, TIME: frames}
     names = {node: name for name, node in program.inputs.items()}
     return {node: program.call.inputs[name].zeros(sizes) for node, name in names.items()}

@@ -53,6 +53,7 @@ from rnnedge_exporters.streaming.clock import FIXED, Clock, Flow
 from rnnedge_exporters.streaming.frames import SHAPES_ONLY, check_frames, takes_last_frame
 from rnnedge_exporters.streaming.joins import Blank, Join, clock_join
 from rnnedge_exporters.streaming.length import Length
+from rnnedge_exporters.streaming.naming import Names
 from rnnedge_exporters.streaming.padding import PADS, clock_joined, clock_pad
 from rnnedge_exporters.streaming.plan import Plan, Timed
 from rnnedge_exporters.streaming.positions import clock_positions
@@ -95,6 +96,21 @@ class Clocks:
         Raises:
             StreamingError: an operator mixes frames in a way that is not known to stream.
         """
+        self._begin(program)
+        self._read()
+
+    @classmethod
+    def as_far_as_known(cls, program: Program) -> tuple[Clocks, StreamingError | None]:
+        """The clocks up to the first operator that is refused, and that refusal."""
+        found = cls.__new__(cls)
+        found._begin(program)
+        try:
+            found._read()
+        except StreamingError as error:
+            return found, error
+        return found, None
+
+    def _begin(self, program: Program) -> None:
         self.clocks: dict[Node, Clock] = {}
         self.plans: dict[Node, Plan] = {}
         self._program = program
@@ -103,13 +119,16 @@ class Clocks:
         self._frames: dict[Node, sympy.Expr] = {}
         self._starts = {state.start for state in program.states}
         self._attentions = Attentions(program, self._time, self.clocks)
-        for node in program.graph_module.graph.nodes:
+
+    def _read(self) -> None:
+        for node in self._program.graph_module.graph.nodes:
             if node.op == "output":
                 continue
             try:
                 timed = self._timed(node)
             except OddAxisError as error:
-                raise refuse(node, str(error), _WAYS_OUT) from error
+                reason = Names.of(self._program).text(str(error))
+                raise refuse(node, reason, _WAYS_OUT) from error
             self.clocks[node] = timed.clock
             if timed.plan is not None:
                 self.plans[node] = timed.plan
@@ -117,16 +136,16 @@ class Clocks:
     # -- one node ---------------------------------------------------------------------------------
 
     def _timed(self, node: Node) -> Timed:
-        if node in self._starts:
-            return Timed(Clock(Flow.START))
         if node.op == "placeholder":
-            return Timed(self._input(node))
-        if node.op == "get_attr":
-            return Timed(FIXED)
+            return Timed(Clock(Flow.START) if node in self._starts else self._input(node))
         if node.target is operator.getitem:
             return self._getitem(node)
-        if not isinstance(node.meta.get("val"), (Tensor, tuple, list)):
+        is_number = not isinstance(node.meta.get("val"), (Tensor, tuple, list))
+        if node.op == "get_attr" or is_number:
             return Timed(FIXED)
+        return self._operator(node)
+
+    def _operator(self, node: Node) -> Timed:
         if self._attentions.concerns(node):
             return self._attention(node)
         self._refuse_length_as_value(node)
@@ -134,18 +153,20 @@ class Clocks:
         if operator_name(node) in CREATION:
             first = any(self.clocks[source].flow is Flow.FIRST for source in sources)
             return Timed(self._created(node), Blank() if first else Join({}))
-        flows = {self.clocks[source].flow for source in sources}
         if is_over_time(node, self.clocks):
             return self._recurrence(node)
+        flows = {self.clocks[source].flow for source in sources}
+        if flows - {Flow.FRAMES}:
+            return self._without_frames(node, flows)
+        return self._of_frames(node, sources) if sources else self._constant(node)
+
+    def _without_frames(self, node: Node, flows: set[Flow]) -> Timed:
+        """An operator over something that is neither fixed nor a sequence of frames."""
         if Flow.START in flows:
             return Timed(_start(node, flows))
         if Flow.LATEST in flows:
             return Timed(self._latest(node, flows))
-        if Flow.FIRST in flows:
-            return self._first_frames(node)
-        if not sources:
-            return self._constant(node)
-        return self._of_frames(node, sources)
+        return self._first_frames(node)
 
     def _input(self, node: Node) -> Clock:
         axis = find_axis(node, self._time)

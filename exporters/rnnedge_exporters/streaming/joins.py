@@ -38,6 +38,10 @@ class Join:
 
     delays: Mapping[Node, int]
 
+    def __str__(self) -> str:
+        longest = max(self.delays.values(), default=0)
+        return f"delay line of {longest}" if longest else ""
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         replaced = {
@@ -52,6 +56,9 @@ class Join:
 @dataclass(frozen=True)
 class Blank:
     """``zeros_like(x[:, :1])``: of the shape of frames that the stream does not have; a `Plan`."""
+
+    def __str__(self) -> str:
+        return "a constant"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

@@ -48,6 +48,9 @@ class Pad:
     fill: float | None
     elsewhere: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return f"padded by {self.left} before and {self.right} after"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         clock = writer.clocks[self.source]

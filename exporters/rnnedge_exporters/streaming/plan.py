@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 class Plan(Protocol):
     """How one operator of the whole-sequence program is written into the streaming one."""
 
+    def __str__(self) -> str:
+        """In a few words, what is kept; numbers are frames of the argument."""
+        ...
+
     def write(self, node: Node, writer: Writer) -> Node:
         """Writes what gives the same frames chunk by chunk, and returns it.
 

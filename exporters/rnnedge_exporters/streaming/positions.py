@@ -29,6 +29,9 @@ class Count:
     start: Any
     step: Any
 
+    def __str__(self) -> str:
+        return "counts frames from the start"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         index = writer.call(node, aten.squeeze.dim, writer.index(node, node), 0)

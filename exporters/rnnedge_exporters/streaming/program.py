@@ -62,6 +62,23 @@ class StreamOutput:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """A tensor with frames of the whole-sequence program, and what gives the same frames in chunks.
+
+    Attributes:
+        whole: the node of the whole-sequence program.
+        stream: the name of the streaming program's node.
+        clock: of `whole`.
+        spare: so many frames at its end are not read, and may differ.
+    """
+
+    whole: Node
+    stream: str
+    clock: Clock
+    spare: int
+
+
+@dataclass(frozen=True)
 class StreamProgram:
     """A program whose states are arguments and results.
 
@@ -74,6 +91,8 @@ class StreamProgram:
         states: what is carried from run to run.
         multiple: a run takes a number of frames that is a multiple of it.
         time_axes: of those inputs that have one.
+        clocks: as JSON, for the file; empty for whole sequences.
+        twins: in the order in which they are computed.
     """
 
     graph_module: GraphModule
@@ -82,6 +101,8 @@ class StreamProgram:
     states: tuple[StreamState, ...] = ()
     multiple: int = 1
     time_axes: Mapping[Node, int] = field(default_factory=dict)
+    clocks: str = ""
+    twins: tuple[Twin, ...] = ()
 
 
 def placeholder_like(graph: Graph, name: str, like: Node) -> Node:

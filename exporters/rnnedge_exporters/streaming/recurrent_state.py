@@ -63,6 +63,10 @@ class Recurrence:
 
     inputs: Clock
 
+    def __str__(self) -> str:
+        held = self.inputs.delay > 0
+        return "state, begins with the signal's first frame" if held else "state"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         starts: dict[int, Node] = {}

@@ -28,11 +28,20 @@ def module_class(node: Node) -> str:
     return (name if isinstance(name, str) else name.__name__).rpartition(".")[2]
 
 
+def is_layer_of_torch(node: Node) -> bool:
+    """Whether the innermost module that `node` was traced in is one of torch's own layers."""
+    stack = node.meta.get("nn_module_stack") or {}
+    classes = [kind for _, kind in stack.values()]
+    name = classes[-1] if classes else ""
+    full = name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}"
+    return full.startswith("torch.nn.modules.")
+
+
 def describe(node: Node) -> str:
     """Module path, class and source line of `node`, as far as they are known."""
     path, kind = module_path(node), module_class(node)
     parts = [f"module {path!r} ({kind})" if path else f"the module itself ({kind})"]
-    if line := _user_line(node):
+    if line := user_line(node):
         parts.append(line)
     parts.append(f"operator {node.target}")
     return ", ".join(parts)
@@ -43,8 +52,8 @@ def refuse(node: Node, reason: str, fix: str) -> StreamingError:
     return StreamingError(f"this cannot stream: {reason}", where=describe(node), fix=fix)
 
 
-def _user_line(node: Node) -> str:
-    """The innermost line that is not torch's own."""
+def user_line(node: Node) -> str:
+    """The innermost line that is not torch's own: ``file.py:12: code``; may be empty."""
     frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
     own = [frame for frame in frames if "/torch/nn/" not in frame["file"].replace("\\", "/")]
     if not own:

@@ -34,6 +34,9 @@ from rnnedge_exporters.streaming.writer import Writer
 class Same:
     """The argument itself: a slice in a stream; a `Plan`."""
 
+    def __str__(self) -> str:
+        return "frames cut off"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         return writer.value(source_of(node))
@@ -44,6 +47,11 @@ class Strided:
     """Every so-manieth frame; a `Plan`."""
 
     window: Window
+
+    def __str__(self) -> str:
+        every = f"every {self.window.shape.stride} frames"
+        past = self.window.past
+        return f"one of {every}, context of {past}" if past > 0 else f"one of {every}"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

@@ -6,13 +6,15 @@ import operator
 from collections.abc import Mapping
 from dataclasses import replace
 
+from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import shape_of
+from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.constants import fold_constants
+from rnnedge_exporters.streaming.dump import rows_of, to_json
 from rnnedge_exporters.streaming.forward_state import tie_forward_states
 from rnnedge_exporters.streaming.layer_states import divide_layers
 from rnnedge_exporters.streaming.length import Length
@@ -21,6 +23,7 @@ from rnnedge_exporters.streaming.program import (
     StreamOutput,
     StreamProgram,
     StreamState,
+    Twin,
     find_symbol,
 )
 from rnnedge_exporters.streaming.recurrent_state import is_over_time, name_layers
@@ -43,7 +46,7 @@ def to_stream(program: Program) -> StreamProgram:
     # What nothing reads is no part of the stream, and needs no state.
     graph.eliminate_dead_code()
     found = Clocks(program)
-    clocks = found.clocks
+    clocks, dump = found.clocks, to_json(rows_of(program, found))
     rows = find_rows(graph, find_symbol(program, BATCH))
     forward = tie_forward_states(program.graph_module, program.states, clocks, rows)
     for node in program.outputs.values():
@@ -57,8 +60,8 @@ def to_stream(program: Program) -> StreamProgram:
         for state in forward
     ]
     results = [output.node for output in outputs.values()]
-    for name, value in writer.constants.items():
-        program.graph_module.register_buffer(name, value)
+    for name, value in writer.holds.items():
+        setattr(program.graph_module, name, value)
     states_left = _used_states(writer.graph, [*results, *(s.end for s in forward)], writer.states)
     graph_module = GraphModule(program.graph_module, writer.graph)
     states = (*divide_layers(graph_module, forward), *states_left)
@@ -67,7 +70,19 @@ def to_stream(program: Program) -> StreamProgram:
     finished = _finished(graph_module, inputs, outputs, states, writer.multiple)
     specs = program.call.inputs
     axes = {inputs[n]: axis for n, spec in specs.items() if (axis := spec.axis(TIME)) is not None}
-    return replace(finished, time_axes=axes)
+    return replace(finished, time_axes=axes, clocks=dump, twins=_twins(program, writer, finished))
+
+
+def _twins(program: Program, writer: Writer, finished: StreamProgram) -> tuple[Twin, ...]:
+    left = set(finished.graph_module.graph.nodes)
+    return tuple(
+        Twin(node, writer.value(node).name, clock, writer.spare[node])
+        for node in program.graph_module.graph.nodes
+        if (clock := writer.clocks.get(node)) is not None
+        and clock.flow is Flow.FRAMES
+        and isinstance(node.meta.get("val"), Tensor)
+        and writer.known(node) in left
+    )
 
 
 def to_sequence(program: Program) -> StreamProgram:
@@ -116,7 +131,7 @@ def _spare(program: Program, found: Clocks) -> dict[Node, int]:
 
 def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None:
     for node in program.graph_module.graph.nodes:
-        if node.op == "output":
+        if node.op == "output" or operator_name(node) == "_assert_tensor_metadata":
             continue
         source = node.args[0] if node.target is operator.getitem else None
         if isinstance(source, Node) and is_over_time(source, writer.clocks):

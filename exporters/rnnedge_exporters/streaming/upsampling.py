@@ -53,6 +53,11 @@ class Transposed:
     tail: int
     inputs: Clock
 
+    def __str__(self) -> str:
+        past = self.span // self.stride
+        from_each = f"{self.stride} for each"
+        return f"{from_each}, context of {past}" if past else from_each
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         source, given = source_of(node), arguments_of(node)
@@ -88,6 +93,9 @@ class Repeated:
     """Each frame several times; a `Plan`. The size of the result, if it is given, is a chunk's."""
 
     factor: int
+
+    def __str__(self) -> str:
+        return f"each {self.factor} times"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""

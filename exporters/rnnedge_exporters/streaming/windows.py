@@ -87,6 +87,13 @@ class Window:
     unread: int
     inputs: Clock
 
+    @property
+    def kept(self) -> int:
+        """Frames before the chunk that are kept."""
+        # Mirrored frames may lie further back than the window reaches.
+        more = max(0, furthest_back(self.inputs.edges) - self.shape.read)
+        return max(self.past + more, 0)
+
     def left_over(self, result: Length, spare: int) -> int:
         """How many frames at the end of the argument are not read.
 
@@ -100,6 +107,10 @@ class Window:
         rest = least_difference(self.inputs.length, result, shape.stride) + shape.stride * spare
         return rest + shape.stride - 1 - shape.span + shape.trail + shape.left
 
+    def __str__(self) -> str:
+        past = self.kept
+        return f"context of {past}" if past else "no context"
+
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
         source, shape = source_of(node), self.shape
@@ -112,9 +123,7 @@ class Window:
             right=shape.right > 0
             and self.left_over(writer.clocks[node].length, writer.spare[node]) < 0,
         )
-        # Mirrored frames may lie further back than the window reaches.
-        more = max(0, furthest_back(self.inputs.edges) - shape.read)
-        kept = max(self.past + more, 0)
+        kept = self.kept
         extended = writer.extended(node, source, kept, fill=shape.fill, chunk=chunk)
         extended = mirrored(node, source, extended, kept, writer)
         first = kept - self.past

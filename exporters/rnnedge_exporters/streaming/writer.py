@@ -17,16 +17,21 @@ from typing import Any
 import sympy
 import torch
 from torch import Tensor
-from torch.fx import Graph, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import Place
+from rnnedge_exporters.streaming.axes import Place, operator_name
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.history import History
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.program import StreamState
-from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, module_path, refuse
+from rnnedge_exporters.streaming.refusal import (
+    SEQUENCE_MODE,
+    is_layer_of_torch,
+    module_path,
+    refuse,
+)
 from rnnedge_runtime.contract import BATCH, TIME, StateKind
 
 aten = torch.ops.aten
@@ -48,7 +53,7 @@ class Writer:
         history: what tensors hold before the start.
         multiple: how many input frames, or multiples of that, a run takes.
         layer_names: of recurrent layers, for their states.
-        constants: tensors of the streaming program by name.
+        holds: tensors and graphs of the streaming program by name.
         finals: the final states of recurrent layers over time, by their place in the result.
     """
 
@@ -69,7 +74,7 @@ class Writer:
         self.multiple = math.lcm(*(clock.rate.denominator for clock in clocks.values()))
         self.layer_names: dict[Node, str] = {}
         self.finals: dict[Node, dict[int, Node]] = {}
-        self.constants: dict[str, Tensor] = {}
+        self.holds: dict[str, Tensor | GraphModule] = {}
         self._values: dict[Node, Node] = {}
         self._cache: dict[Any, Node] = {}
         self._names = {*program.inputs, *program.outputs, *(s.name for s in program.states)}
@@ -80,6 +85,10 @@ class Writer:
     def value(self, node: Node) -> Node:
         """What stands for a node of the whole-sequence program."""
         return self._values[node]
+
+    def known(self, node: Node) -> Node | None:
+        """As `value`; None where nothing stands for it."""
+        return self._values.get(node)
 
     def set_value(self, node: Node, value: Node) -> None:
         """Says so."""
@@ -136,10 +145,10 @@ class Writer:
                 keywords[argument.name] = mapped[argument.name]
         return self.call(node, target or node.target, *positional, **keywords)
 
-    def constant(self, origin: Node, value: Tensor) -> Node:
-        """A tensor that the program holds."""
-        name = f"table_{len(self.constants)}"
-        self.constants[name] = value.contiguous()
+    def held(self, origin: Node, value: Tensor | GraphModule) -> Node:
+        """A tensor, or the graph of an operator's body, that the program holds."""
+        name = f"held_{len(self.holds)}"
+        self.holds[name] = value
         node = self.graph.get_attr(name)
         node.meta = {k: v for k, v in origin.meta.items() if k != "val"}
         return node
@@ -232,8 +241,12 @@ class Writer:
         return True
 
     def _free_name(self, origin: Node, role: str) -> str:
+        name = role
+        if not is_layer_of_torch(origin) and role in ("context", "delay", "total"):
+            # Written out in the user's own forward, perhaps beside others of its kind.
+            name = f"{operator_name(origin)}.{role}"
         path = module_path(origin)
-        name = f"{path}.{role}" if path else role
+        name = f"{path}.{name}" if path else name
         count = 1
         while not self.reserve(name if count == 1 else f"{name}_{count}"):
             count += 1
@@ -276,10 +289,16 @@ class Writer:
             # What stands beyond the signal's start is fetched from the signal.
             sizes = [int(s) if isinstance(s, int) else 1 for s in shape]
             initial = torch.full(sizes, fill, dtype=value.dtype)
-        batch = self.rows[source]
-        start = self.state(origin, role, "context", value.new_empty(shape), initial, batch)
+        example = value.new_empty(shape)
+        if value.is_complex():
+            # A state is real: its last axis holds the two parts.
+            chunk = self.call(origin, aten.view_as_real.default, chunk)
+            initial, example = torch.view_as_real(initial), torch.view_as_real(example)
+        start = self.state(origin, role, "context", example, initial, self.rows[source])
         joined = self.call(origin, aten.cat.default, [start, chunk], axis)
         self.end_state(start, self.slice(origin, joined, axis, -count, None))
+        if value.is_complex():
+            joined = self.call(origin, aten.view_as_complex.default, joined)
         return joined
 
     def delayed(self, origin: Node, source: Node, by: int) -> Node:

@@ -22,7 +22,7 @@ import onnx
 
 from rnnedge.report.picture.operators import data_inputs
 from rnnedge.report.picture.parts import take_apart
-from rnnedge.report.picture.trace import INPUT, Trace
+from rnnedge.report.picture.trace import Trace
 from rnnedge.report.picture.units import Unit
 from rnnedge_runtime.contract import State
 
@@ -125,7 +125,7 @@ class Grouping:
     def _host(self, unit: Unit, tensor: str, trace: Trace) -> str | None:
         """The box on which an activation is a word, if there is one."""
         boxes = trace.boxes(tensor)
-        if len(boxes) != 1 or boxes[0].startswith(INPUT):
+        if len(boxes) != 1:
             return None
         uses = sum(data_inputs(self.graph.node[place]).count(tensor) for place in unit.nodes)
         alone = self._exclusive.get(tensor, False) and self._uses[tensor] == uses

@@ -116,6 +116,19 @@ def test_loops_of_one_box_are_one_loop_of_several_lines(net, edges) -> None:
     assert "gru ~(h_1 1×16\nh_2 1×4)~> gru" in edges(net.picture())
 
 
+def test_each_call_of_a_module_has_its_own_states(net) -> None:
+    first = net.late("x", "conv.context", 4, "conv")
+    first = net.add("conv/Conv", first, net.weight(8, 8, 5))
+    second = net.late(net.linear("enc", first), "conv.context_2", 2, "conv")
+    net.output(net.add("conv/Conv_2", second, net.weight(8, 8, 3)), "y", "batch", 8, "time")
+    picture = net.picture()
+    calls = {box.key: box.details[-1] for box in picture.boxes if box.title == "conv"}
+    assert [(calls[e.source], calls[e.target], e.label) for e in picture.edges if e.is_state] == [
+        ("call 1 of 2", "call 1 of 2", "context 4 frames"),
+        ("call 2 of 2", "call 2 of 2", "context_2 2 frames"),
+    ]
+
+
 def test_more_than_three_states_of_one_box_are_counted(u_net, edges) -> None:
     assert "encoder ~(5 context states)~> encoder" in edges(u_net.picture(1))
 

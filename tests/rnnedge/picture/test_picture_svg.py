@@ -99,8 +99,9 @@ def test_every_text_is_inside_of_its_box(u_net, depth) -> None:
             assert rect_of(group.find("rect")).holds(text_rect(text, size)), text.text
 
 
-def test_long_texts_widen_their_box(net) -> None:
-    module = "WWWWWW_mmmm." * 8 + "projection"
+@pytest.mark.parametrize("part", ["WWWWWW_mmmm", "illi"])
+def test_long_texts_widen_their_box(net, part) -> None:
+    module = f"{part}." * 8 + "fill"
     net.output(net.linear(module, "x"), "y", "batch", "time", 8)
     group = groups(to_svg(net.picture(), name="wide"), "module")[0]
     assert rect_of(group.find("rect")).holds(text_rect(group.find("text"), 13))
@@ -131,6 +132,12 @@ def test_an_arrow_ends_where_its_box_begins(net) -> None:
     box = rect_of(groups(svg, "module")[0].find("rect"))
     assert box.x < x < box.x + box.width
     assert y == pytest.approx(box.y, abs=1.5)
+
+
+def test_boxes_of_a_frame_follow_the_data_downwards(svg) -> None:
+    tops = {g.find("title").text: rect_of(g.find("rect")).y for g in groups(svg, "module")}
+    decoder = [tops[f"decoder.{level}.up"] for level in range(5)]
+    assert decoder == sorted(set(decoder))
 
 
 def test_a_frame_is_around_its_boxes_and_around_no_others(u_net) -> None:
