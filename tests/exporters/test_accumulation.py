@@ -15,10 +15,10 @@ FORMS = {
 FORM = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 
 
-@FORM
-def test_it_goes_on_from_the_total_so_far(form):
-    net = assert_streams(streamed(lambda m, x: form(x)))
-    assert net.states == {"total": ["batch", 4, 1]}
+@pytest.mark.parametrize("name", FORMS)
+def test_it_goes_on_from_the_total_so_far(name):
+    net = assert_streams(streamed(lambda m, x: FORMS[name](x)))
+    assert net.states == {f"{name}.total": ["batch", 4, 1]}
 
 
 @FORM
@@ -33,12 +33,14 @@ def test_frames_before_the_signal_count_for_nothing(form):
 )
 def test_it_starts_from_the_neutral_element(form, neutral):
     net = streamed(lambda m, x: FORMS[form](x))
-    assert (initial(net, "total") == neutral).all()
+    assert (initial(net, f"{form}.total") == neutral).all()
 
 
 @FORM
 def test_it_starts_from_what_is_accumulated_over_padding(form):
-    net = streamed(lambda m, x: m.conv(form(functional.pad(x, (2, 0), value=0.7))), conv=nn.Conv1d(4, 4, 3))
+    net = streamed(
+        lambda m, x: m.conv(form(functional.pad(x, (2, 0), value=0.7))), conv=nn.Conv1d(4, 4, 3)
+    )
     assert net.delay == 0
     assert_streams(net)
 
@@ -52,7 +54,7 @@ def test_a_running_mean_needs_positions():
         lambda m, x: x.cumsum(1) / torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[None, :, None],
         BTC,
     )
-    assert {"total", "signal.shared_position"} <= set(net.states)
+    assert {"cumsum.total", "signal.shared_position"} <= set(net.states)
     assert_streams(net)
 
 

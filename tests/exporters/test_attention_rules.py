@@ -115,7 +115,9 @@ def test_attention_to_what_comes_late():
 UNLIMITED = {
     "no mask": lambda m, x: (x @ x.transpose(1, 2)).softmax(-1) @ x,
     "all of the past": lambda m, x: fused(m, x, apart(x) >= 0),
-    "the causal flag": lambda m, x: functional.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "the causal flag": lambda m, x: functional.scaled_dot_product_attention(
+        x, x, x, is_causal=True
+    ),
     "none seen": lambda m, x: fused(m, x, apart(x) > 2**40),
     "over queries": lambda m, x: (
         (x @ x.transpose(1, 2)).masked_fill(~seen(x, 3), -1e9).softmax(1) @ x

@@ -47,7 +47,8 @@ def test_windows_with_a_stride_read_the_mirror_too(mode):
 
 def test_padding_that_is_cut_off_again_is_less_padding():
     net = streamed(
-        lambda m, x: m.conv(functional.pad(x, (3, 3), mode="reflect")[..., 1:-2]), conv=nn.Conv1d(4, 4, 4)
+        lambda m, x: m.conv(functional.pad(x, (3, 3), mode="reflect")[..., 1:-2]),
+        conv=nn.Conv1d(4, 4, 4),
     )
     assert_streams(net, shortest=4)
 

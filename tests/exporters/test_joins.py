@@ -16,20 +16,22 @@ def test_branches_meet_at_the_time_of_the_latest_and_the_others_wait():
         lambda m, x: torch.cat([x, m.a(x), m.b(x)], 1), a=conv(padding=1), b=conv(7, padding=3)
     )
     assert net.delay == 3
-    delays = sorted(shape[2] for name, shape in net.states.items() if name.startswith("delay"))
+    delays = sorted(shape[2] for name, shape in net.states.items() if name.endswith("delay"))
     assert delays == [2, 3]
     assert_streams(net)
 
 
 def test_what_waits_in_two_places_waits_once():
     net = streamed(lambda m, x: m.a(x) + x + m.a(x) * x, a=conv(padding=1))
-    assert [name for name in net.states if name.startswith("delay")] == ["delay"]
+    assert len([name for name in net.states if "delay" in name]) == 1
     assert_streams(net)
 
 
 def test_a_branch_with_padding_before_it_is_the_early_one():
     net = streamed(
-        lambda m, x: m.a(functional.pad(x, (4, 0)))[..., 2:] + m.b(functional.pad(x, (2, 0))), a=conv(), b=conv()
+        lambda m, x: m.a(functional.pad(x, (4, 0)))[..., 2:] + m.b(functional.pad(x, (2, 0))),
+        a=conv(),
+        b=conv(),
     )
     assert_streams(net)
 

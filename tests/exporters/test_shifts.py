@@ -16,7 +16,7 @@ def test_frames_cut_off_at_the_end_are_length():
     net = assert_streams(streamed(lambda m, x: x[:, :-3] * 2, BTC), shortest=4)
     # Which frames are the last is known when the signal ends: they wait till then.
     assert net.contract.outputs[0].length_of(10) == 7
-    assert net.states == {"delay": ["batch", 3, 4]}
+    assert net.states == {"mul.delay": ["batch", 3, 4]}
 
 
 def test_a_result_cut_to_the_length_of_the_input_ends_earlier():
@@ -45,7 +45,9 @@ def test_a_shift_is_a_delay_line():
 
 
 def test_a_shift_to_the_future_is_lookahead():
-    net = assert_streams(streamed(lambda m, x: x - functional.pad(x[:, 2:], (0, 0, 0, 2)), BTC), shortest=3)
+    net = assert_streams(
+        streamed(lambda m, x: x - functional.pad(x[:, 2:], (0, 0, 0, 2)), BTC), shortest=3
+    )
     assert net.delay == 2
 
 

@@ -81,7 +81,9 @@ def test_padding_stands_in_place_of_frames_that_are_no_part_of_the_signal():
 
 
 def test_padding_of_a_maximum_is_below_all_values():
-    net = streamed(lambda m, x: functional.max_pool1d(m.conv(x) - 5, 3, 1, 1), conv=nn.Conv1d(4, 4, 3, 1, 1))
+    net = streamed(
+        lambda m, x: functional.max_pool1d(m.conv(x) - 5, 3, 1, 1), conv=nn.Conv1d(4, 4, 3, 1, 1)
+    )
     assert_streams(net)
 
 

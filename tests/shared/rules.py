@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def assert_streams(streamed: Streamed, shortest: int = 1, longest: int = 30) -> 
             shape[streamed.contract.inputs[0].batch_axis] = rows
         x = torch.randn(shape, dtype=torch.float64)
         ends = [0, *sorted(min(cut, frames) for cut in cuts), frames]
-        lengths = [b - a for a, b in zip(ends, ends[1:], strict=False)]
+        lengths = [b - a for a, b in pairwise(ends)]
         assert_same(streamed, x, [1] * frames if steps else lengths)
 
     compare()

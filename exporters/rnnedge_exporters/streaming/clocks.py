@@ -241,8 +241,6 @@ class Clocks:
             if name == "select" or axis is None:
                 return Timed(Clock(Flow.FIRST))
             frames = self._frames[source_of(node)]
-            if shape_of(node)[axis] == frames:
-                return None
             return clock_slice(node, inputs, self._length_at(node, axis), frames)
         if name in ACCUMULATING:
             return clock_accumulation(node, inputs)

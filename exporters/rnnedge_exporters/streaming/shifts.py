@@ -2,8 +2,8 @@
 
 Rules:
     1. Frames cut off at the start (``x[:, 3:]``): nothing is written; the result has more delay.
-    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``): nothing is written; the
-       result ends earlier.
+    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``), or none: nothing is
+       written; the result ends earlier. How many are cut off may not grow with the signal.
     3. Every so-manieth frame (``x[:, ::2]``): a window of one frame with a stride.
     4. Frames counted from the start (``x[:, :3]``, ``x[:, 0]``) have no place in a stream: their
        values may not be used.
@@ -74,6 +74,12 @@ def clock_slice(node: Node, inputs: Clock, length: Length, frames: sympy.Expr) -
     given = arguments_of(node)
     first = _first(node, given.get("start"), frames)
     step = int(given.get("step", 1))
+    if length.rate * step != inputs.length.rate:
+        raise refuse(
+            node,
+            f"it keeps {length} frames of {inputs.length}: a part of the signal that grows with it",
+            f"keep all frames but a number of them; or {SEQUENCE_MODE}",
+        )
     if step > 1:
         if inputs.edges is not None:
             raise refuse(node, "it leaves out frames of what is padded", SEQUENCE_MODE)

@@ -8,7 +8,7 @@ Rules:
     2. What is made frame by frame reads its arguments as far as it is read itself.
     3. Frames that a slice cuts off, or that a stride leaves over, are not read.
     4. Padding on the right that is not read leaves the argument's last frames unread once it is
-       used up.
+       used up. Frames that are mirrored there count as padding: they are read where they lie.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def _left_over(
         window = plan.window if isinstance(plan, Strided) else plan
         return max(0, window.left_over(ours.length, spare))
     if isinstance(plan, Pad):
-        return max(0, spare - plan.right)
+        mirrored = ours.edges.right if ours.edges is not None else 0
+        return max(0, spare - plan.right - mirrored)
     if isinstance(plan, Transposed):
         return max(0, spare + plan.cut - plan.tail) // plan.stride
     if isinstance(plan, Repeated):

@@ -65,7 +65,7 @@ class Transposed:
         past = self.span // self.stride
         ends_read = self.tail - self.cut > writer.spare[node]
         chunk = writer.inside(
-            node, source, 0.0, left=past > 0 and self.inputs.delay > 0, right=past > 0 and ends_read
+            node, source, 0.0, left=past > 0 and self.inputs.delay > 0, right=ends_read
         )
         extended = writer.extended(node, source, past, chunk=chunk)
         rank = spatial_rank(node)
