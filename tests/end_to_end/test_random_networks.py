@@ -38,7 +38,7 @@ def network_of(seed: int) -> tuple[torch.nn.Module, str]:
 
 @pytest.mark.parametrize(
     "seed",
-    [pytest.param(n, marks=[pytest.mark.slow] if n >= 8 else []) for n in range(COUNT)],
+    [pytest.param(n, marks=[pytest.mark.slow] if n >= 3 else []) for n in range(COUNT)],
 )
 def test_a_stream_is_the_whole_sequence_or_is_refused_for_a_known_reason(seed):
     module, spec = network_of(seed)

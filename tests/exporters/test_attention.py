@@ -9,6 +9,8 @@ from rnnedge_exporters import StreamingError
 
 from .driver import Lambda, Streamed
 
+pytestmark = pytest.mark.slow
+
 SPEC = "float32[batch, time, 4]"
 
 

@@ -11,6 +11,8 @@ from rnnedge_exporters.streaming.length import Length
 
 from .driver import Lambda, Streamed
 
+pytestmark = pytest.mark.slow
+
 WAVE = "float32[batch, time]"
 HANN = torch.hann_window(16, dtype=torch.float64)
 

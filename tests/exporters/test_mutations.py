@@ -21,6 +21,8 @@ from rnnedge_exporters.streaming.writer import Writer
 
 from .driver import Lambda, Streamed
 
+pytestmark = pytest.mark.slow
+
 SPEC = "float32[batch, 4, time]"
 
 

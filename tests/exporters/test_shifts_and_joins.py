@@ -168,3 +168,27 @@ def test_a_recurrent_layer_has_run_over_the_padding_before_the_signal():
     assert list(stream.states) == ["rnn.h"]
     assert stream.contract.states[0].tensor is not None
     stream.check(tolerance=1e-7)  # the file holds the state in float32
+
+
+def test_a_part_of_the_signal_that_grows_with_it_is_refused():
+    with pytest.raises(StreamingError, match="a part of the signal that grows with it"):
+        Streamed(Lambda(lambda m, x: x[:, : x.shape[1] // 2] * 2), BTF)
+
+
+def test_frames_after_the_signal_add_nothing_where_nothing_overlaps():
+    module = Lambda(
+        lambda m, x: m.after(m.up(m.before(x).tanh() + 1)),
+        before=conv(3, padding=1),
+        up=nn.ConvTranspose1d(4, 4, 2, stride=2, output_padding=1),
+        after=conv(3, padding=1),
+    )
+    Streamed(module, BFT).check()
+
+
+def test_mirrored_frames_are_read_where_they_lie_when_the_end_is_cut_off():
+    module = Lambda(
+        lambda m, x: m.c(functional.pad(m.a(x) + 1, (2, 2), mode="reflect"))[..., :-1],
+        a=conv(3, padding=1),
+        c=conv(5),
+    )
+    Streamed(module, BFT).check()

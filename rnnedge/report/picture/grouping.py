@@ -146,9 +146,9 @@ def _key_at(unit: Unit, key: str, depth: int) -> str:
 
 def _cycle(trace: Trace) -> list[str]:
     """The boxes of one cycle, if there are any."""
-    needs: dict[str, set[str]] = defaultdict(set)
+    needs: dict[str, list[str]] = defaultdict(list)  # in order: which cycle is found must not vary
     for source, target in trace.edges:
-        needs[target].add(source)
+        needs[target].append(source)
     try:
         graphlib.TopologicalSorter(needs).prepare()
     except graphlib.CycleError as error:

@@ -9,7 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 
 import onnx
 
@@ -27,12 +28,17 @@ def take_apart(
         most = max(found, key=lambda key: (len(found[key]), _size(found[key])))
         units = found[most]
         loose = {most: [[u] for u in units] if len(units) > 1 else _single(units[0])}
-    result: dict[str, list[Unit]] = {}
-    for key, units in boxes.items():
-        for number, part in enumerate(loose.get(key, [units])):
-            # The first keeps the key; no key of the graph's has a '#' and a number at its end.
-            result[key if number == 0 else f"{key}#{number}"] = part
-    return result
+    result = {key: units for key, units in boxes.items() if key not in loose}
+    for key, pieces in loose.items():
+        for piece in pieces:
+            result[_free(key, result)] = piece
+    return dict(sorted(result.items(), key=lambda item: item[1][0].nodes[0]))
+
+
+def _free(key: str, taken: Collection[str]) -> str:
+    """The key, with a number where it is taken: a box may be taken apart more than once."""
+    names = itertools.chain([key], (f"{key}#{number}" for number in itertools.count(1)))
+    return next(name for name in names if name not in taken)
 
 
 def _size(units: Iterable[Unit]) -> int:

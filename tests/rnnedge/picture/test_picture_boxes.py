@@ -113,8 +113,8 @@ def test_a_module_called_twice_is_two_boxes_and_no_loop(net, boxes, edges) -> No
     net.output(second, "y", "batch", "time", 8)
     assert boxes(net.picture()) == [
         "norm: LayerNorm 8; call 1 of 2",
-        "norm: LayerNorm 8; call 2 of 2",
         "enc: Linear 8→8",
+        "norm: LayerNorm 8; call 2 of 2",
     ]
     assert edges(net.picture()) == ["enc -> norm", "norm -> enc", "norm -> y", "x -> norm"]
 

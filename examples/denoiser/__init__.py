@@ -1,0 +1,1 @@
+"""A causal speech denoiser, waveform to waveform."""

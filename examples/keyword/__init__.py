@@ -1,0 +1,1 @@
+"""A keyword detector with attention over a limited past."""
