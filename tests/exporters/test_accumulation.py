@@ -6,6 +6,8 @@ from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 FORMS = {
     "cumsum": lambda x: x.cumsum(-1),
     "cumprod": lambda x: (x * 0.1 + 1).cumprod(-1),

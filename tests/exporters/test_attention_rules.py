@@ -6,6 +6,8 @@ from rules import BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 
 def apart(x):
     at = torch.arange(x.shape[1])

@@ -5,6 +5,8 @@ from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 
 def padded(mode, left, right, kernel, *, before=False):
     def compute(m, x):
@@ -92,3 +94,11 @@ def test_other_axes_in_the_same_call_are_refused():
         fix="pad time on its own, once",
         conv=nn.Conv2d(1, 2, 3),
     )
+
+
+def test_rows_and_channels_may_be_folded():
+    def compute(m, x):
+        rows = functional.pad(x.reshape(-1, 1, x.shape[-1]), (2, 2), mode="reflect")
+        return m.conv(rows).reshape(x.shape)
+
+    assert_streams(streamed(compute, conv=nn.Conv1d(1, 1, 5)), shortest=3)

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from rnnedge_exporters.errors import StreamingError
 
+pytestmark = pytest.mark.slow
+
 
 def conv(kernel=3, **options):
     return nn.Conv1d(4, 4, kernel, **options)

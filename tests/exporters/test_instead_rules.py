@@ -8,6 +8,8 @@ from torch.nn import functional
 from rnnedge_exporters.capture import instead
 from rnnedge_exporters.errors import CaptureError
 
+pytestmark = pytest.mark.slow
+
 WINDOW = torch.hann_window(16, dtype=torch.float64) + 0.1
 SIGNAL = torch.randn(3, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 TRANSFORMS = {
@@ -118,7 +120,7 @@ def test_transforms_stream():
 
     net = streamed(masked, WAVE)
     assert net.program.multiple == 8
-    assert_streams(net, shortest=12, longest=60)
+    assert_streams(net, shortest=12, longest=60, tolerance=1e-5)
 
 
 def test_spectra_stream():
@@ -129,7 +131,7 @@ def test_spectra_stream():
         ).abs(),
         WAVE,
     )
-    assert_streams(net, shortest=16, longest=60)
+    assert_streams(net, shortest=16, longest=60, tolerance=1e-5)
 
 
 def test_differences_stream():

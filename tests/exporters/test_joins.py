@@ -6,6 +6,8 @@ from rules import BCT, BTC, assert_refused, assert_streams, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 
 def conv(kernel=3, **options):
     return nn.Conv1d(4, 4, kernel, **options)
@@ -16,7 +18,7 @@ def test_branches_meet_at_the_time_of_the_latest_and_the_others_wait():
         lambda m, x: torch.cat([x, m.a(x), m.b(x)], 1), a=conv(padding=1), b=conv(7, padding=3)
     )
     assert net.delay == 3
-    delays = sorted(shape[2] for name, shape in net.states.items() if name.endswith("delay"))
+    delays = sorted(shape[2] for name, shape in net.states.items() if "delay" in name)
     assert delays == [2, 3]
     assert_streams(net)
 
@@ -41,7 +43,7 @@ def test_what_is_the_same_in_all_frames_does_not_wait():
         lambda m, x: m.a(x) * torch.full_like(x, 0.5) + torch.ones(1, 1, x.shape[-1]),
         a=conv(padding=1),
     )
-    assert net.states == {"a.context": ["batch", 4, 2]}
+    assert not [name for name in net.states if "delay" in name]
     assert_streams(net)
 
 
@@ -87,7 +89,7 @@ def test_a_size_that_counts_frames_or_is_left_open_counts_those_of_the_chunk(com
 
 def test_zeros_like_frames_that_the_stream_does_not_have_are_of_their_shape():
     net = streamed(lambda m, x: torch.cat([torch.full_like(x[..., :2], 0.25), x], -1), BCT)
-    assert_streams(net)
+    assert_streams(net, shortest=2)
 
 
 def test_the_past_of_what_is_folded_with_time_is_refused():

@@ -5,6 +5,8 @@ import torch
 from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
 
+pytestmark = pytest.mark.slow
+
 
 def counted(start, step):
     def compute(m, x):

@@ -5,6 +5,8 @@ from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 
 def test_frames_cut_off_at_the_start_are_delay():
     net = assert_streams(streamed(lambda m, x: x[:, 3:] * 2, BTC), shortest=4)
@@ -78,8 +80,21 @@ def test_the_last_frame_of_what_comes_late_is_refused():
 
 def test_frames_counted_from_the_end_are_refused():
     assert_refused(
-        "it keeps frames counted from the end of the signal",
+        "the number of its frames is",
         lambda m, x: x[:, x.shape[1] // 2 :],
         BTC,
         where="test_shifts.py:",
+    )
+
+
+def test_a_cut_that_cuts_nothing_off_changes_nothing():
+    assert assert_streams(streamed(lambda m, x: (x * 2)[..., : x.shape[-1]])).states == {}
+
+
+def test_a_part_that_grows_with_the_signal_is_refused():
+    assert_refused(
+        "a part of the signal that grows with it",
+        lambda m, x: x[:, : x.shape[1] // 2],
+        BTC,
+        fix="keep all frames but a number of them",
     )

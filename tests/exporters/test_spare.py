@@ -4,10 +4,13 @@ Padding that is read at the end of the signal needs to know where that is: a sta
 tells whether it is written.
 """
 
+import pytest
 import torch
 from rules import assert_streams, streamed
 from torch import nn
 from torch.nn import functional
+
+pytestmark = pytest.mark.slow
 
 
 def knows_the_end(net):
@@ -77,3 +80,12 @@ def test_what_repeats_frames_reads_each_as_often():
 def test_the_last_frame_is_not_spared():
     net = streamed(lambda m, x: torch.stack([x, m.a(x)], 0).sum(0), a=conv(padding=1))
     assert knows_the_end(net)
+
+
+@pytest.mark.parametrize(("mode", "sides"), [("reflect", 1), ("replicate", 2)])
+def test_mirrored_frames_that_are_not_read_leave_the_signals_own_to_be_read(mode, sides):
+    def compute(m, x):
+        mirrored = functional.pad(m.a(x) + 1, (sides, sides), mode=mode)
+        return m.b(mirrored)[..., :-sides]
+
+    assert knows_the_end(streamed(compute, a=conv(padding=1), b=conv(2 * sides + 1)))

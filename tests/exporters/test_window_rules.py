@@ -8,6 +8,8 @@ from rules import BCT, BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
 from torch.nn import functional
 
+pytestmark = pytest.mark.slow
+
 
 def convolution(kernel, *, left=0, right=0, fill=0.0, **options):
     return streamed(
