@@ -41,7 +41,7 @@ def test_it_starts_from_the_neutral_element(form, neutral):
 @FORM
 def test_it_starts_from_what_is_accumulated_over_padding(form):
     net = streamed(
-        lambda m, x: m.conv(form(functional.pad(x, (2, 0), value=0.7))), conv=nn.Conv1d(4, 4, 3)
+        lambda m, x: m.conv(form(functional.pad(x, (2, 0), value=0.75))), conv=nn.Conv1d(4, 4, 3)
     )
     assert net.delay == 0
     assert_streams(net)

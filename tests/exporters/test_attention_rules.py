@@ -135,7 +135,6 @@ def test_a_mask_that_lets_through_all_of_the_past_is_refused(compute):
         compute,
         BTC,
         fix="mask the scores so that each frame attends to a fixed number of frames",
-        where="test_attention.py:",
         parts=nn.Linear(4, 12),
     )
 

@@ -83,7 +83,6 @@ def test_frames_counted_from_the_end_are_refused():
         "the number of its frames is",
         lambda m, x: x[:, x.shape[1] // 2 :],
         BTC,
-        where="test_shifts.py:",
     )
 
 

@@ -85,7 +85,6 @@ def test_a_factor_that_is_no_whole_number_is_refused():
     assert_refused(
         "the number of its frames is",
         lambda m, x: functional.interpolate(x, scale_factor=1.5),
-        where="test_upsampling.py:",
     )
 
 

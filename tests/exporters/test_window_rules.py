@@ -162,7 +162,6 @@ def test_windows_whose_number_is_rounded_up_are_refused():
         "the number of its windows is rounded up",
         lambda m, x: functional.max_pool1d(x, 3, 2, ceil_mode=True),
         fix="set ceil_mode=False",
-        where="test_windows.py:",
     )
 
 

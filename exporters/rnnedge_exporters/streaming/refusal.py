@@ -9,7 +9,7 @@ from torch.fx import Node
 
 from rnnedge_exporters.errors import StreamingError
 
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>.*)')
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \w+\n\s*(?P<code>.*)')
 SEQUENCE_MODE = "export it with --mode sequence to run whole sequences only"
 
 
