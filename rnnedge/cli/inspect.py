@@ -75,7 +75,10 @@ def inspect(
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Show what a model file promises, holds and costs; or draw it; or list its clocks."""
+    """Show what a model file promises, holds and costs.
+
+    Or draw it, or list how its tensors run with time.
+    """
     _check_together(graph, clocks, inputs, (arg, weights, weights_key, state))
     if inputs:
         from rnnedge.cli._source import load_source

@@ -71,6 +71,7 @@ def verify(
         if not explain:
             again = [word for text in arg or () for word in ("--arg", text)]
             again += [] if weights is None else ["--weights", str(weights)]
+            again += [] if weights_key is None else ["--weights-key", weights_key]
             _output.hint("rnnedge", "verify", file, "--against", against, *again, "--explain")
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")

@@ -3,8 +3,10 @@
 import re
 
 import pytest
+import rules
 import torch
 from torch import nn
+from torch.nn import functional
 
 from rnnedge_exporters.capture import bind, capture
 from rnnedge_exporters.errors import StreamingError
@@ -263,3 +265,34 @@ def test_the_time_axis_may_not_be_a_fixed_length():
 
     with pytest.raises(Exception, match=re.escape("specialized the axis")):
         streamed(Fixed())
+
+
+def test_of_frames_counted_from_the_start_only_the_sizes_may_be_used():
+    net = rules.streamed(lambda m, x: torch.cat([torch.zeros_like(x[:, :2]), x], 1) * 2, rules.BTC)
+    rules.assert_streams(net)
+    rules.assert_refused(
+        "it uses frames counted from the start", lambda m, x: x + x[:, :1], rules.BTC
+    )
+
+
+def test_frames_flattened_with_features_are_frames_at_a_higher_rate():
+    net = rules.streamed(lambda m, x: m.head(x).flatten(1), rules.BTC, head=nn.Linear(4, 3))
+    assert net.contract.outputs[0].ratio == 3
+    rules.assert_streams(net)
+
+
+def test_frames_in_groups_are_frames_at_a_lower_rate():
+    net = rules.streamed(
+        lambda m, x: m.head(x.unflatten(1, (-1, 2)).flatten(2)), rules.BTC, head=nn.Linear(8, 3)
+    )
+    assert net.program.multiple == 2
+    for frames, lengths in ((6, [1, 5]), (8, [3, 3, 2])):
+        rules.assert_same(net, torch.randn(2, frames, 4, dtype=torch.float64), lengths)
+
+
+def test_frames_at_a_higher_rate_are_read_by_windows():
+    def compute(m, x):
+        return m.conv(functional.pad(m.head(x).flatten(1).unsqueeze(1), (2, 0)))
+
+    net = rules.streamed(compute, rules.BTC, head=nn.Linear(4, 3), conv=nn.Conv1d(1, 2, 3))
+    rules.assert_streams(net)

@@ -34,12 +34,16 @@ class Early(nn.Module):
         return y.softmax(1).cos()
 
 
+@pytest.fixture(scope="module")
+def found():
+    return analyse(Net(), X)
+
+
 def by_place(rows: tuple[Row, ...]) -> dict[tuple[str, str], Row]:
     return {(row.module, row.operator): row for row in rows}
 
 
-def test_a_row_says_rate_delay_length_and_what_is_kept():
-    found = analyse(Net(), X)
+def test_a_row_says_rate_delay_length_and_what_is_kept(found):
     assert found.refusal is None
     rows = by_place(found.rows)
     # Window of 4, stride 2, 2 frames of padding: (T + 2 - 4) // 2 + 1 windows, 2 frames of past.
@@ -54,8 +58,8 @@ def test_a_row_says_rate_delay_length_and_what_is_kept():
     assert rows["", "input x"].shape == ("batch", "time", 6)
 
 
-def test_shapes_name_batch_and_time_not_the_tracers_symbols():
-    shapes = [str(size) for row in analyse(Net(), X).rows for size in row.shape]
+def test_shapes_name_batch_and_time_not_the_tracers_symbols(found):
+    shapes = [str(size) for row in found.rows for size in row.shape]
     assert {"batch", "time", "time + 2", "time//2"} <= set(shapes)
     assert not [size for size in shapes if re.search(r"\bs\d+\b", size)]
 
@@ -71,8 +75,8 @@ def test_time_is_named_where_the_tracer_counts_frames_in_groups():
     assert rows[-1].rate == "1/8"
 
 
-def test_a_row_points_to_the_users_line():
-    line = by_place(analyse(Net(), X).rows)["ahead", "conv1d"].line
+def test_a_row_points_to_the_users_line(found):
+    line = by_place(found.rows)["ahead", "conv1d"].line
     assert re.fullmatch(r"test_dump\.py:\d+: return y \+ self\.ahead\(y\)", line)
 
 
@@ -114,12 +118,12 @@ def test_a_refusal_names_batch_and_time():
         assert not re.search(r"\bs\d+\b", error.value.what), error.value.what
 
 
-def test_a_file_holds_the_rows_without_lines():
+def test_a_file_holds_the_rows_without_lines(found):
     stored = json.loads(convert(Net(), X).metadata["rnnedge.clocks"])
     assert stored["version"] == 1
     rows = [dict(zip(stored["columns"], row, strict=True)) for row in stored["rows"]]
     assert "line" not in rows[0]
-    expected = analyse(Net(), X).rows
+    expected = found.rows
     assert [row["plan"] for row in rows] == [row.plan for row in expected]
     assert [row["delay"] for row in rows] == [row.delay for row in expected]
     assert "rnnedge.clocks" not in convert(Net(), X, mode="sequence").metadata

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from rules import assert_streams, initial, streamed
 from torch import nn
+from torch.nn import functional
 
 from rnnedge_exporters.capture import bind, capture
 from rnnedge_exporters.errors import StreamingError
@@ -206,3 +208,83 @@ def test_a_call_that_nothing_reads_has_no_state():
             return y
 
     assert list(states_of(Dead(nn.GRU(3, 3, batch_first=True)))) == ["layer.h"]
+
+
+def front(m, x):
+    """A layer that looks ahead, and so gives frames before the signal's first."""
+    return (m.conv(x) + 1).transpose(1, 2)
+
+
+def conv():
+    return nn.Conv1d(4, 4, 5, padding=2)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.GRU(4, 4, 2, batch_first=True),
+        nn.LSTM(4, 4, batch_first=True),
+        nn.RNN(4, 4, batch_first=True),
+    ],
+)
+def test_behind_a_layer_that_looks_ahead_it_starts_with_the_signals_first_frame(layer):
+    net = streamed(lambda m, x: m.rnn(front(m, x))[0], rnn=layer, conv=conv())
+    assert net.delay == 2
+    lags = {state.name: state.delay for state in net.contract.states if state.kind == "hidden"}
+    assert set(lags.values()) == {2}
+    assert_streams(net)
+
+
+def test_it_starts_with_the_signals_first_frame_where_batch_and_features_are_folded():
+    def compute(m, x):
+        rows = (m.conv(x) + 1).reshape(-1, x.shape[-1], 1)
+        return m.rnn(rows)[0].reshape(x.shape[0], 4, x.shape[-1], 3)
+
+    net = streamed(compute, rnn=nn.GRU(1, 3, batch_first=True), conv=conv())
+    assert_streams(net)
+
+
+def test_a_learned_start_waits_for_the_signals_first_frame():
+    start = nn.Parameter(torch.randn(1, 1, 4, dtype=torch.float32))
+
+    def compute(m, x):
+        h = m.start[0].tanh().expand(-1, x.shape[0], -1).contiguous()
+        return m.rnn(front(m, x), h)[0]
+
+    net = streamed(
+        compute,
+        rnn=nn.GRU(4, 4, batch_first=True),
+        conv=conv(),
+        start=nn.ParameterList([start]),
+    )
+    assert_streams(net)
+
+
+def test_where_padding_comes_before_the_signal_the_layer_has_run_over_it():
+    net = streamed(
+        lambda m, x: m.rnn(functional.pad(x, (3, 0), value=0.5).transpose(1, 2))[0],
+        rnn=nn.LSTM(4, 4, batch_first=True),
+    )
+    padding = torch.full((1, 3, 4), 0.5, dtype=torch.float64)
+    with torch.no_grad():
+        _, (h, c) = net.module.rnn(padding)
+    for name, expected in (("rnn.h", h), ("rnn.c", c)):
+        got = initial(net, name).double()
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_before_a_state_that_forward_takes_is_refused():
+    class Given(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(4, 4, batch_first=True)
+
+        def forward(self, x, h):
+            return self.rnn(functional.pad(x, (0, 0, 2, 0)), h)
+
+    module = Given()
+    inputs = parse_inputs({"x": "float32[batch, time, 4]"})
+    with pytest.raises(StreamingError, match="it runs over padding before it runs over") as error:
+        to_stream(capture(module, bind(module, inputs)))
+    assert "module 'rnn' (GRU)" in error.value.where
+    assert "--mode sequence" in error.value.fix

@@ -158,3 +158,20 @@ def test_without_the_exporters_the_error_says_what_to_install(words) -> None:
     said = done.stderr.decode().splitlines()
     assert said[0].startswith("error: the exporters are not installed (no module ")
     assert said[1:] == [f"  where: rnnedge.{words[0]}", '  fix: pip install "rnnedge[export]"']
+
+
+@pytest.mark.slow
+def test_verify_explains_a_failure_and_says_how_to_ask_for_it(call, model, weights) -> None:
+    call("export", model, "--input", INPUT, "-o", "net.onnx", "--no-verify")
+    words = ("verify", "net.onnx", "--against", model, "--weights", weights, "--weights-key")
+    ended = call(*words, "model")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].endswith("--weights-key model --explain")
+    told = call(*words, "model", "--explain", "--json")
+    assert told.code == 1
+    found = json.loads(told.out)["explanation"]
+    assert found["first"]["stage"] == "file"
+    assert found["causes"][0]["kind"] == "weight"
+    read = call(*words, "model", "--explain")
+    assert "the file was made from other weights" in read.out
+    assert "  where: module" in read.out

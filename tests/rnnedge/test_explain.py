@@ -79,10 +79,10 @@ def test_a_right_file_has_nothing_to_explain(exported):
 @pytest.mark.parametrize(
     ("parameter", "weight"),
     [
-        ("conv.bias", "conv.bias"),
-        ("norm.weight", "norm.weight"),
+        pytest.param("conv.bias", "conv.bias", marks=pytest.mark.slow),
+        pytest.param("norm.weight", "norm.weight", marks=pytest.mark.slow),
         ("gru.weight_hh_l1", "gru.R_l1"),
-        ("ahead.weight", "ahead.weight"),
+        pytest.param("ahead.weight", "ahead.weight", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_made_from_other_weights_in_one_layer_names_the_layer(exported, parameter, weight):
@@ -102,6 +102,7 @@ def test_a_file_made_from_other_weights_in_one_layer_names_the_layer(exported, p
     )
 
 
+@pytest.mark.slow
 def test_an_edited_initializer_names_module_operator_node_and_line(exported):
     model = onnx.load_model_from_string(exported)
     tensor = next(t for t in model.graph.initializer if t.name == "gru.W_l0")
@@ -117,6 +118,7 @@ def test_an_edited_initializer_names_module_operator_node_and_line(exported):
     assert "initializer gru.W_l0 differs from the module's by up to 0.25" in str(found)
 
 
+@pytest.mark.slow
 def test_a_context_that_is_cut_by_one_names_the_convolution(exported):
     model = onnx.load_model_from_string(exported)
     place = next(i for i, n in enumerate(model.graph.node) if n.name == "ahead/Conv")
@@ -152,6 +154,7 @@ def test_a_wrong_initial_state_is_told(exported):
     ]
 
 
+@pytest.mark.slow
 def test_a_state_that_is_never_written_names_its_owner(exported):
     model = onnx.load_model_from_string(exported)
     for node in model.graph.node:
@@ -175,6 +178,7 @@ def test_a_wrong_delay_in_the_contract_is_told(exported):
     assert found.causes[0].text == ("the contract says delay 1 of output output; an export says 2")
 
 
+@pytest.mark.slow
 def test_a_wrong_streaming_pass_is_told_from_a_wrong_file(exported, monkeypatch):
     kept = Window.write
 
@@ -193,6 +197,7 @@ def test_a_wrong_streaming_pass_is_told_from_a_wrong_file(exported, monkeypatch)
     assert "please report this with the module" in str(found)
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_exported_is_an_obstacle(exported):
     class Wrong(Net):
         def forward(self, x):

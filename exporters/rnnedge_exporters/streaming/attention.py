@@ -34,12 +34,11 @@ from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.arguments import arguments_of
 from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
-from rnnedge_exporters.streaming.constants import evaluate
+from rnnedge_exporters.streaming.constants import blank_inputs, evaluate
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.writer import Writer, aten
-from rnnedge_runtime.contract import BATCH, TIME
 
 PAIRS = Clock(Flow.PAIRS)
 _UNSEEN = -1e30
@@ -230,7 +229,7 @@ class Attentions:
         frames = inputs = 2 * reach + 1
         while length(inputs) < frames:
             inputs *= 2
-        given = _blank_inputs(self._program, inputs)
+        given = blank_inputs(self._program, inputs)
         whole = evaluate(self._program.graph_module, mask, given)[..., :frames, :frames]
         # Row i of the middle holds every distance once; then all rows have to agree with it.
         middle = whole[..., reach, :].flip(-1)
@@ -427,12 +426,6 @@ def _largest_number(node: Node, seen: set[Node] | None = None) -> int:
             elif isinstance(item, Node):
                 found.append(_largest_number(item, seen))
     return sum(found)
-
-
-def _blank_inputs(program: Program, frames: int) -> dict[Node, Tensor]:
-    sizes = {BATCH: 1, TIME: frames}
-    names = {node: name for name, node in program.inputs.items()}
-    return {node: program.call.inputs[name].zeros(sizes) for node, name in names.items()}
 
 
 _WAY_OUT = (

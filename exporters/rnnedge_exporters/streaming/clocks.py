@@ -221,7 +221,7 @@ class Clocks:
         timed = None
         if name == "cat":
             length = self._length_at(node, axis)
-            timed = clock_joined(node, self._program.graph_module, self.clocks, length)
+            timed = clock_joined(node, self._program, self.clocks, length)
         elif first is node.args[0] and inputs.place is not None:
             timed = self._along_time(node, inputs, inputs.place, axis)
         if timed is not None:

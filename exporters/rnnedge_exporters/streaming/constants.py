@@ -12,7 +12,16 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from rnnedge_exporters.capture import Program
 from rnnedge_exporters.streaming.axes import CREATION, operator_name
+from rnnedge_runtime.contract import BATCH, TIME
+
+
+def blank_inputs(program: Program, frames: int | None = None) -> dict[Node, Tensor]:
+    """Zeros for a batch of one; as many frames as the example's when it is None."""
+    sizes = {BATCH: 1, TIME: program.call.example[TIME] if frames is None else frames}
+    names = {node: name for name, node in program.inputs.items()}
+    return {node: program.call.inputs[name].zeros(sizes) for node, name in names.items()}
 
 
 def evaluate(

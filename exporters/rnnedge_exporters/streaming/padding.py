@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import Node
 
+from rnnedge_exporters.capture import Program
 from rnnedge_exporters.streaming.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.clock import Clock, Edges, Flow
-from rnnedge_exporters.streaming.constants import depends_on_values, evaluate
+from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
@@ -134,14 +135,12 @@ def _cut(inputs: Clock, left: int, right: int) -> Edges | None:
     return replace(inputs.edges, left=inputs.edges.left + left, right=inputs.edges.right + right)
 
 
-def clock_joined(
-    node: Node, graph_module: GraphModule, clocks: Any, length: Length
-) -> Timed | None:
+def clock_joined(node: Node, program: Program, clocks: Any, length: Length) -> Timed | None:
     """Rule 5; None when nothing is joined along time.
 
     Args:
         node: a ``cat``.
-        graph_module: the whole-sequence program.
+        program: the whole-sequence program.
         clocks: of its nodes.
         length: of the result, as the tracer has it.
     """
@@ -168,7 +167,8 @@ def clock_joined(
             )
     axis = inputs.place.axis
     left, right = (sum(int(p.meta["val"].shape[axis]) for p in side) for side in (before, after))
-    values = [evaluate(graph_module, part).flatten() for part in (*before, *after)]
+    given = blank_inputs(program)
+    values = [evaluate(program.graph_module, part, given).flatten() for part in (*before, *after)]
     joined = torch.cat(values) if values else torch.zeros(1)
     same = bool((joined == joined[0]).all())
     plan = Pad(parts[signals[0]], left, right, float(joined[0]) if same else None)

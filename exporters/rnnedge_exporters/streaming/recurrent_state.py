@@ -29,7 +29,7 @@ from torch.fx import Node
 from rnnedge_exporters.capture.operators import LSTM, RECURRENT
 from rnnedge_exporters.streaming.arguments import source_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
-from rnnedge_exporters.streaming.constants import depends_on_values, evaluate
+from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, module_class, module_path, refuse
 from rnnedge_exporters.streaming.writer import Writer, aten
 
@@ -116,25 +116,30 @@ class Recurrence:
                 "take the initial state itself as an argument of forward and return the final "
                 f"one; or {SEQUENCE_MODE}",
             )
-        graph_module = writer.program.graph_module
+        graph_module, blank = writer.program.graph_module, blank_inputs(writer.program)
         with torch.no_grad():
             if self.inputs.delay >= 0:
-                return evaluate(graph_module, initial)
+                return evaluate(graph_module, initial, blank)
             frames = -self.inputs.delay
             padding = writer.history.before_start(sequence_of(node), frames, 0.0)
             final = _getitem(node, index)
             if final is None:
-                return _run_over(node, index, padding, graph_module)
-            return evaluate(graph_module, final, {sequence_of(node): padding})
+                return _run_over(node, index, padding, graph_module, blank)
+            return evaluate(graph_module, final, {**blank, sequence_of(node): padding})
 
 
-def _run_over(node: Node, index: int, padding: Tensor, graph_module: Any) -> Tensor:
+def _run_over(
+    node: Node, index: int, padding: Tensor, graph_module: Any, blank: Mapping[Node, Tensor]
+) -> Tensor:
     """The final state after `padding`, where the program does not take it."""
     args = [
         padding
         if place == 0
         else torch.utils._pytree.tree_map_only(
-            Node, lambda n: evaluate(graph_module, n), arg, is_leaf=lambda a: isinstance(a, Node)
+            Node,
+            lambda n: evaluate(graph_module, n, blank),
+            arg,
+            is_leaf=lambda a: isinstance(a, Node),
         )
         for place, arg in enumerate(node.args)
     ]

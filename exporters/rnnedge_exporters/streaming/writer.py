@@ -21,7 +21,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.streaming.axes import Place, operator_name, size
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.history import History
 from rnnedge_exporters.streaming.length import Length
@@ -287,7 +287,7 @@ class Writer:
             initial = self.history.before_start(source, count, fill, delay)
         else:
             # What stands beyond the signal's start is fetched from the signal.
-            sizes = [int(s) if isinstance(s, int) else 1 for s in shape]
+            sizes = [int(size(dim).subs(dict.fromkeys(size(dim).free_symbols, 1))) for dim in shape]
             initial = torch.full(sizes, fill, dtype=value.dtype)
         example = value.new_empty(shape)
         if value.is_complex():
