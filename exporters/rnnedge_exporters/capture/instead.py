@@ -3,15 +3,16 @@
 torch.export ties the length of a signal to the example's in `torch.istft`, `max_pool1d` and
 `avg_pool1d`, and keeps `torch.stft` as one operator whose past nobody could keep. While a module is
 traced, a transform is a convolution with the Fourier basis, its inverse a transposed convolution,
-and pooling over one axis is pooling over two. A transform of each frame is a product with the basis,
-and `functional.unfold`, which folds time with the axes that it reads, unfolds them one by one.
+and pooling over one axis is pooling over two. A transform of each frame is a product with the
+basis, and `functional.unfold`, which folds time with the axes that it reads, unfolds them one by
+one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -103,7 +104,7 @@ def rfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None
     """`torch.fft.rfft`: n values along an axis to n // 2 + 1 frequencies, complex."""
     length = n or x.shape[dim]
     if not (isinstance(length, int) and isinstance(x.shape[dim], int)):  # over time: refused later
-        return torch.fft.rfft(x, n, dim, norm)
+        return cast("Tensor", torch.fft.rfft(x, n, dim, norm))
     frames = _resized(x.movedim(dim, -1), length)
     parts = frames @ (_basis(length, x.dtype) * _scale(length, norm, forward=True)).mT
     real, imaginary = parts.chunk(2, -1)
@@ -114,7 +115,7 @@ def irfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = Non
     """`torch.fft.irfft`: n // 2 + 1 frequencies along an axis to n values."""
     length = n or 2 * (x.shape[dim] - 1)
     if not isinstance(length, int) or not isinstance(x.shape[dim], int):
-        return torch.fft.irfft(x, n, dim, norm)
+        return cast("Tensor", torch.fft.irfft(x, n, dim, norm))
     parts = [_resized(part.movedim(dim, -1), length // 2 + 1) for part in (x.real, x.imag)]
     basis = _inverse_basis(length, parts[0].dtype) * (length * _scale(length, norm, forward=False))
     return (torch.cat(parts, -1) @ basis).movedim(-1, dim)
