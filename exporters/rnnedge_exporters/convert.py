@@ -17,7 +17,12 @@ from torch.fx import GraphModule
 from rnnedge_exporters.capture import Call, Program, bind, capture
 from rnnedge_exporters.errors import SpecError
 from rnnedge_exporters.lowering import Origin, lower, quiet, read_origins
-from rnnedge_exporters.optimize import join_directions, name_graph, simplify, strip_notes
+from rnnedge_exporters.optimize import (
+    join_transposes,
+    name_graph,
+    simplify,
+    strip_notes,
+)
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_exporters.streaming import StreamProgram, to_sequence, to_stream
@@ -144,7 +149,7 @@ def convert_in_stages(
     model = lower(streaming, opset=opset)
     with quiet():
         simplify(model)
-    join_directions(model)
+    join_transposes(model)
     name_graph(model, graph_shapes(contract))
     origins = read_origins(model)
     strip_notes(model)

@@ -8,6 +8,8 @@ Rules:
        exporter applies by itself takes whatever is near for it: it drops ``x + 1e-8``, which is in
        the model so that a logarithm or a division behind it stays finite. So its rules for adding
        zero and multiplying by one are left out here; onnxruntime has its own.
+    3. Shapes are inferred before, for rules that need them: a size that is made a number and a list
+       again stays a list.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ def simplify(model: ir.Model) -> None:
     """Edits `model` in place."""
     passes.InlinePass()(model)
     for _ in range(_ROUNDS):
+        passes.ShapeInferencePass()(model)
         optimizer.fold_constants_ir(model)
         rewriter.rewrite(model, _RULES)
     for step in (
