@@ -44,8 +44,17 @@ def _port_cells(port: Port) -> tuple[Text, Text, Text]:
 def _states(states: tuple[State, ...]) -> Table:
     table = new_table("state", "kind", "type", "shape", "initial value")
     for state in states:
-        initial = f"{state.fill:g}" if state.tensor is None else "stored in the file"
         table.add_row(
-            Text(state.name), state.kind, state.dtype, Text(shape_text(state.shape)), initial
+            Text(state.name),
+            state.kind,
+            state.dtype,
+            Text(shape_text(state.shape)),
+            _initial(state),
         )
     return table
+
+
+def _initial(state: State) -> str:
+    if state.kind == "length":
+        return "endless"  # a number of frames that no signal has
+    return f"{state.fill:g}" if state.tensor is None else "stored in the file"

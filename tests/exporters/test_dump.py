@@ -48,7 +48,7 @@ def test_a_row_says_rate_delay_length_and_what_is_kept(found):
     rows = by_place(found.rows)
     # Window of 4, stride 2, 2 frames of padding: (T + 2 - 4) // 2 + 1 windows, 2 frames of past.
     down = rows["down", "conv1d"]
-    assert (down.rate, down.delay, down.length) == ("1/2", 0, "(T) // 2")
+    assert (down.rate, down.delay, down.length) == ("1/2", 0, "floor(T / 2)")
     assert (down.flow, down.plan, down.edges) == ("frames", "context of 2", "")
     assert (rows["ahead", "conv1d"].delay, rows["ahead", "conv1d"].plan) == (2, "context of 4")
     assert (rows["", "add"].delay, rows["", "add"].plan) == (2, "delay line of 2")

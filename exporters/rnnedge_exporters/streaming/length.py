@@ -50,12 +50,14 @@ class Length:
         return Length((*before, *_reduced(merged)))
 
     def __str__(self) -> str:
-        text = "T"
+        text, is_sum = "T", False
         for mul, add, div in self.steps:
-            text = f"{mul}*{text}" if mul != 1 else text
+            if mul != 1:
+                text = f"{mul}*({text})" if is_sum else f"{mul}*{text}"
+            is_sum = div == 1 and (add != 0 or (is_sum and mul == 1))
             text = f"{text} {'+' if add > 0 else '-'} {abs(add)}" if add else text
-            text = f"({text}) // {div}" if div != 1 else text
-            text = f"({text})" if add and div == 1 and len(self.steps) > 1 else text
+            if div != 1:
+                text = f"floor(({text}) / {div})" if add else f"floor({text} / {div})"
         return text
 
 
