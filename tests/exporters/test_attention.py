@@ -18,10 +18,10 @@ def seen(x, back, ahead=0):
     return (apart(x) <= back) & (apart(x) >= -ahead)
 
 
-def attend(m, x, back, ahead=0):
+def attend(m, x, back, ahead=0, fill=float("-inf")):
     query, key, value = m.parts(x).chunk(3, -1)
     scores = (query @ key.transpose(1, 2)) * 0.5
-    return scores.masked_fill(~seen(x, back, ahead), float("-inf")).softmax(-1) @ value
+    return scores.masked_fill(~seen(x, back, ahead), fill).softmax(-1) @ value
 
 
 def fused(m, x, mask):
@@ -53,6 +53,7 @@ SCORES = {
     "fused": lambda m, x: fused(m, x, seen(x, 4)),
     "fused, with heads and numbers": heads,
     "bias by distance": biased,
+    "hidden by a large negative number": lambda m, x: attend(m, x, 4, fill=-1e9),
     "triangles": lambda m, x: fused(
         m, x, torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril().triu(-3)
     ),
@@ -64,14 +65,15 @@ def test_scores_masked_weighted_and_multiplied_are_frames_again(compute):
     assert_streams(attention(compute))
 
 
-def test_torchs_own_layer_is_attention():
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_torchs_own_layer_is_attention(need_weights):
     class Layer(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.MultiheadAttention(4, 2, batch_first=True)
 
         def forward(self, x):
-            return self.layer(x, x, x, attn_mask=~seen(x, 3), need_weights=False)[0]
+            return self.layer(x, x, x, attn_mask=~seen(x, 3), need_weights=need_weights)[0]
 
     assert_streams(streamed(lambda m, x: m.layer(x), BTC, layer=Layer()))
 
@@ -112,6 +114,15 @@ def test_attention_to_what_comes_late():
     )
     assert net.delay == 2
     assert_streams(net)
+
+
+def test_a_window_is_found_at_another_rate_than_the_inputs():
+    net = attention(
+        lambda m, x: attend(m, m.down(x.transpose(1, 2)).transpose(1, 2), 3),
+        down=nn.Conv1d(4, 4, 3, stride=3),
+    )
+    assert net.states["keys"] == ["batch", 4, 3]
+    assert_streams(net, shortest=3)
 
 
 UNLIMITED = {

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from rules import assert_streams, streamed
+from torch import nn
 from torch.nn import functional
 
 from rnnedge_exporters.capture import instead
@@ -19,6 +20,14 @@ TRANSFORMS = {
     "a short window": {"n_fft": 16, "win_length": 10, "window": WINDOW[:10]},
     "not centred": {"n_fft": 16, "center": False, "window": WINDOW},
     "normalised": {"n_fft": 16, "normalized": True, "window": WINDOW},
+    "normalised, not centred": {
+        "n_fft": 15,
+        "hop_length": 5,
+        "win_length": 15,
+        "window": WINDOW[:15],
+        "normalized": True,
+        "center": False,
+    },
 }
 TRANSFORM = pytest.mark.parametrize("options", TRANSFORMS.values(), ids=TRANSFORMS.keys())
 
@@ -108,8 +117,10 @@ def test_what_has_no_other_form_is_refused(name, call):
 WAVE = "float32[batch, time]"
 
 
-def test_transforms_stream():
-    window = torch.hann_window(16) + 0.1
+# The first sample of the next frame is not waited for where the window is zero.
+@pytest.mark.parametrize(("least", "delay"), [(0.0, 8), (0.1, 16)])
+def test_transforms_stream(least, delay):
+    window = torch.hann_window(16) + least
 
     def masked(m, x):
         shaped = window.to(x.dtype)
@@ -119,18 +130,21 @@ def test_transforms_stream():
         )
 
     net = streamed(masked, WAVE)
-    assert net.program.multiple == 8
+    assert (net.program.multiple, net.delay) == (8, delay)
     assert_streams(net, shortest=12, longest=60, tolerance=1e-5)
 
 
-def test_spectra_stream():
-    window = torch.hann_window(16) + 0.1
+def test_without_center_a_transform_waits_for_its_window():
+    front = nn.Module()
+    front.register_buffer("window", torch.hamming_window(16))
     net = streamed(
         lambda m, x: torch.stft(
-            x, 16, 4, window=window.to(x.dtype), center=False, return_complex=True
+            x, 16, 4, window=m.front.window, center=False, return_complex=True
         ).abs(),
         WAVE,
+        front=front,
     )
+    assert (net.contract.outputs[0].ratio.denominator, net.delay) == (4, 3)
     assert_streams(net, shortest=16, longest=60, tolerance=1e-5)
 
 

@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 import torch
+from blocks import Block
+from chunked import stream
 from rules import BCT, BTC, assert_refused, assert_streams, initial, streamed
 from torch import nn
 from torch.nn import functional
@@ -89,30 +91,29 @@ def test_padding_of_a_maximum_is_below_all_values():
     assert_streams(net)
 
 
-def test_taps_that_are_zero_are_not_read():
+@pytest.mark.parametrize(
+    ("zeros", "states"),
+    [
+        ([3, 4], {"conv.context": ["batch", 4, 2]}),
+        # Two taps, one frame apart; the younger of them is read as soon as it is there.
+        ([0, 3, 4], {"conv.context": ["batch", 4, 1]}),
+    ],
+)
+def test_taps_that_are_zero_are_not_read(zeros, states):
     conv = nn.Conv1d(4, 4, 5, padding=2)
-    net = streamed(lambda m, x: m.conv(x) + m.taps * 0, conv=conv, taps=_Zeroing(conv, [3, 4]))
+    conv.weight.data[..., zeros] = 0
+    net = stream(Block("", lambda m, x: m.conv(x), conv=conv), BCT)
     assert net.delay == 0
-    assert net.states == {"conv.context": ["batch", 4, 2]}
+    assert net.states == states
     assert_streams(net)
 
 
-class _Zeroing(nn.Module):
-    """Sets taps to zero, after `net` has drawn the weights."""
-
-    def __init__(self, conv, taps):
-        super().__init__()
-        self.conv, self.taps = [conv], taps
-
-    def __rmul__(self, other):
-        return other
-
-    def __mul__(self, other):
-        return other
-
-    def parameters(self, recurse=True):
-        self.conv[0].weight.data[..., self.taps] = 0
-        return iter(())
+def test_what_is_read_late_waits_in_a_delay_line_and_not_in_the_context():
+    conv = nn.Conv1d(4, 4, 5)
+    conv.weight.data[..., [0, 3, 4]] = 0
+    net = stream(Block("", lambda m, x: m.conv(functional.pad(x, (4, 0))), conv=conv), BCT)
+    assert net.states == {"conv.context": ["batch", 4, 1], "conv.delay": ["batch", 4, 2]}
+    assert_streams(net)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
@@ -142,6 +143,12 @@ def test_pools_are_windows(pool, width, step):
     assert_streams(streamed(lambda m, x: pool(functional.pad(x, (width - 1, 0)), width, step)))
 
 
+def test_pools_behind_pools_are_windows():
+    net = streamed(lambda m, x: functional.avg_pool1d(functional.max_pool1d(x, 2), 2))
+    assert net.program.multiple == 4
+    assert_streams(net, shortest=4)
+
+
 @pytest.mark.parametrize(("size", "step"), [(3, 1), (4, 2), (2, 2), (2, 3)])
 def test_unfolding_is_a_window(size, step):
     assert_streams(streamed(lambda m, x: x.unfold(2, size, step).mean(-1)), shortest=size)
@@ -154,6 +161,15 @@ def test_a_window_in_two_dimensions_keeps_the_other_as_it_is():
         conv=nn.Conv2d(1, 3, (3, 3), dilation=(2, 1), padding=(4, 1)),
     )
     assert net.states == {"conv.context": ["batch", 1, 4, 4]}
+    assert_streams(net)
+
+
+def test_a_window_in_three_dimensions_keeps_the_others_as_they_are():
+    net = streamed(
+        lambda m, x: m.conv(x[:, None, :, None])[..., 0, :].flatten(1, 2)[..., :-2],
+        conv=nn.Conv3d(1, 2, (3, 1, 3), padding=(1, 0, 2)),
+    )
+    assert net.states == {"conv.context": ["batch", 1, 4, 1, 2]}
     assert_streams(net)
 
 
@@ -178,7 +194,7 @@ def test_padding_of_the_other_axis_by_one_more_on_one_side_is_refused():
         "pads its other axis by one more on one side",
         lambda m, x: m.conv(x.unsqueeze(1)),
         BTC,
-        fix="pad that axis with functional.pad",
+        fix="pad that axis with F.pad",
         where="module 'conv' (Conv2d)",
         conv=nn.Conv2d(1, 2, (3, 2), padding="same"),
     )
