@@ -111,6 +111,7 @@ def test_a_failed_proof_writes_no_file_unless_asked_to(spawn):
     spawn(*words, code=2)  # the file is there now
 
 
+@pytest.mark.slow
 def test_states_that_come_back_in_another_order_are_refused_with_the_way_out(spawn):
     # States pair off with results in order, which is wrong here.
     refused = spawn(*SWAPPED, "-o", "net.onnx", code=2)

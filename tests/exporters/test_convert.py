@@ -81,6 +81,7 @@ def test_names_and_symbols_are_readable():
     }
 
 
+@pytest.mark.slow
 def test_no_path_of_the_exporting_machine_is_in_the_file():
     data = convert(Net(), X).to_bytes()
     for path in {Path(__file__).parent, Path.cwd(), Path.home(), Path(tempfile.gettempdir())}:
@@ -89,10 +90,12 @@ def test_no_path_of_the_exporting_machine_is_in_the_file():
     assert b".py" not in data
 
 
+@pytest.mark.slow
 def test_the_same_module_gives_the_same_bytes():
     assert convert(Net(), X).to_bytes() == convert(Net(), X).to_bytes()
 
 
+@pytest.mark.slow
 def test_metadata_of_the_module_travels():
     module = Net()
     module.rnnedge_metadata = {"vocabulary": "äöü\n", "empty": ""}

@@ -118,6 +118,7 @@ def test_a_refusal_names_batch_and_time():
         assert not re.search(r"\bs\d+\b", error.value.what), error.value.what
 
 
+@pytest.mark.slow
 def test_a_file_holds_the_rows_without_lines(found):
     stored = json.loads(convert(Net(), X).metadata["rnnedge.clocks"])
     assert stored["version"] == 1

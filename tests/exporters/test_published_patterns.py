@@ -42,6 +42,7 @@ def test_unfold_is_torchs_own(kernel, dilation, padding, stride):
         torch.testing.assert_close(instead.unfold(given, kernel, dilation, padding, stride), whole)
 
 
+@pytest.mark.slow
 def test_a_mask_on_the_transform_of_frames_streams():
     def masked(m, x):
         frames = functional.pad(x, (6, 0)).unfold(1, 8, 2)
@@ -53,6 +54,7 @@ def test_a_mask_on_the_transform_of_frames_streams():
     assert_streams(found, shortest=2, tolerance=1e-6)
 
 
+@pytest.mark.slow
 def test_neighbouring_bands_by_unfold_stream_frame_by_frame():
     unfold = nn.Unfold((1, 3), padding=(0, 1))
     found = streamed(
@@ -62,6 +64,7 @@ def test_neighbouring_bands_by_unfold_stream_frame_by_frame():
     assert_streams(found)
 
 
+@pytest.mark.slow
 def test_unfold_over_time_keeps_a_context():
     def windows(m, x):
         past = functional.pad(x, (0, 0, 4, 0))
@@ -72,6 +75,7 @@ def test_unfold_over_time_keeps_a_context():
     assert_streams(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equation", ["...i,ij->...j", "b...ti,ij->b...tj", "...i,...i->..."])
 def test_the_time_of_an_einsum_may_be_in_its_ellipsis(equation):
     weight = torch.randn(6) if equation.endswith("...") else torch.randn(6, 6)
@@ -98,6 +102,7 @@ def test_what_sums_over_time_is_refused_by_its_reason(compute, reason, parts):
         streamed(compute, SPECTRUM, **parts)
 
 
+@pytest.mark.slow
 def test_group_norm_of_each_frame_streams():
     def normalised(m, x):
         frames = x.transpose(1, 2).flatten(0, 1)
