@@ -26,7 +26,7 @@ from rnnedge_exporters.errors import StreamingError
 
 QUICK = (2, 3, 14, 15)
 """These are small."""
-WRITTEN = 9
+WRITTEN = 16
 """Of one in so many a file is written and run."""
 MOST_REFUSED = 0.15
 SHORTEST, LONGEST = 20, 60
@@ -40,6 +40,9 @@ REASONS = {
         "it pads what is padded with the signal's own frames",
         "it joins a signal that is padded with its own frames to one that is not",
         "it leaves out frames of what is padded",
+    ],
+    "a branch that gives more frames than another is cut to its length": [
+        "a part of the signal that grows with it",
     ],
     "the past of what is folded with time has no axis of its own": [
         "time is folded into another axis here, and the past of this tensor is needed",

@@ -41,6 +41,7 @@ def run_tests(jobs):
 
 def job(folder, tests, expression=""):
     options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--no-header"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is loaded already
     chosen = ["-k", expression] if expression else []
     file = TESTS / f"test_{tests}.py"
     return {"folder": str(folder), "arguments": [*options, *chosen, str(file)]}

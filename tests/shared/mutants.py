@@ -18,13 +18,19 @@ import onnxscript  # noqa: F401 - to have it loaded
 import pytest
 import torch
 import torch.onnx._internal.exporter._registration
+from hypothesis import Phase, settings
 from torch import nn
 
 Result = dict[str, Any]
 
 
 def warm_up() -> None:
-    """Traces once, so that the forked processes need not load the tracer."""
+    """Traces once, so that the forked processes need not load the tracer.
+
+    That a test fails is all that is asked: hypothesis need not look for the smallest example.
+    """
+    settings.register_profile("mutants", phases=[Phase.generate])
+    settings.load_profile("mutants")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shape = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO}

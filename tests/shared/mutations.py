@@ -361,9 +361,18 @@ MUTATIONS = [
     Mutation(
         "the end of padding read as if it was spared",
         _S + "spare.py",
-        "return max(0, spare - plan.right)",
-        "return spare",
+        "return max(0, spare - plan.right - mirrored)",
+        "return max(0, spare - mirrored)",
         "spare",
+        "alone_is_cut_off",
+    ),
+    Mutation(
+        "mirrored frames read as if they were none",
+        _S + "spare.py",
+        "return max(0, spare - plan.right - mirrored)",
+        "return max(0, spare - plan.right)",
+        "spare",
+        "leave_the_signals_own and reflect",
     ),
     Mutation(
         "the reader that reads least decides",

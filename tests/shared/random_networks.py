@@ -50,7 +50,7 @@ def compose(seed: int) -> Network:
 
 
 def _whole(pick: Random) -> tuple[nn.Module, tuple[int | str, ...], str]:
-    body = _chain(pick, pick.randint(1, 4), depth=0)
+    body = _chain(pick, pick.randint(1, 3), depth=0)
     time_last, tapped = pick.choice([True, False]), pick.random() < 0.15
     module = _Whole(body, time_last=time_last, tap=_tap(pick) if tapped else None)
     shape = ("batch", CHANNELS, "time") if time_last else ("batch", "time", CHANNELS)
@@ -162,7 +162,7 @@ def _results(block: Block, signals: list[Tensor]) -> list[Tensor] | None:
 
 def residual(pick: Random, depth: int) -> Block:
     """What comes out may be shorter, or longer: the ends that fit are added."""
-    body = _chain(pick, pick.randint(1, 3), depth)
+    body = _chain(pick, pick.randint(1, 2), depth)
     side = pick.choice(["both start", "cut to x", "x cut"])
 
     def compute(m: Block, x: Tensor) -> Tensor:
