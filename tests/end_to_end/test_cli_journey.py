@@ -45,6 +45,7 @@ def exact(module, x, *states):
     return (result[0] if isinstance(result, tuple) else result).numpy()
 
 
+@pytest.mark.slow
 def test_a_trained_module_becomes_a_file_that_streams_as_it_does(spawn, trained):
     spawn(*EXPORT, "-o", "net.onnx", "--no-verify")
     x = frames()

@@ -24,7 +24,7 @@ from rnnedge.parity.playback import play
 from rnnedge_exporters import convert
 from rnnedge_exporters.errors import StreamingError
 
-QUICK = (2, 3, 14, 15)
+QUICK = (2, 3, 14)
 """These are small."""
 WRITTEN = 16
 """Of one in so many a file is written and run."""

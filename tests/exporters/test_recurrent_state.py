@@ -57,6 +57,7 @@ def test_a_module_called_twice_has_two_states():
     assert list(states) == ["layer.h_l0", "layer.h_l1"]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_not_given_again():
     class Named(nn.Module):
         def __init__(self):
@@ -174,6 +175,7 @@ def test_a_start_computed_from_an_input_without_time_is_refused():
     assert "as an argument of forward" in error.value.fix
 
 
+@pytest.mark.slow
 def test_a_start_that_is_written_in_place_is_kept():
     class Written(Encoder):
         def __init__(self, layer):

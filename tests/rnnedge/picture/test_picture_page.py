@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[3] / "docs" / "inspect.md"
 
 
+@pytest.mark.slow
 def test_the_pages_picture_is_of_the_pages_module(tmp_path, call) -> None:
     import rnnedge
 
