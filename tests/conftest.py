@@ -1,11 +1,29 @@
 """What all tests share."""
 
+import functools
 import os
+
+import pytest
 
 # Workers run side by side; threads of their own would only fight over the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):
-    """`pytest tests/end_to_end/test_random_networks.py --networks 1000` for a long search."""
+    """The long runs of searches; CONTRIBUTING.md says when."""
     parser.addoption("--networks", type=int, default=50, help="how many random networks to try")
+    parser.addoption("--all-mutations", action="store_true", help="try every mutation")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _torchlib_is_read_once():
+    """For each export anew, torch has onnxscript parse the source of its 500 functions.
+
+    What it finds is the same every time, and takes as long as the rest of a small export.
+    """
+    from torch.onnx._internal.exporter import _registration as registration
+
+    apis = registration.onnxscript_apis
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apis, "get_torchlib_ops", functools.cache(apis.get_torchlib_ops))
+        yield

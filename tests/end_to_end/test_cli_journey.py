@@ -45,6 +45,7 @@ def exact(module, x, *states):
     return (result[0] if isinstance(result, tuple) else result).numpy()
 
 
+@pytest.mark.slow
 def test_a_trained_module_becomes_a_file_that_streams_as_it_does(spawn, trained):
     spawn(*EXPORT, "-o", "net.onnx", "--no-verify")
     x = frames()
@@ -111,6 +112,7 @@ def test_a_failed_proof_writes_no_file_unless_asked_to(spawn):
     spawn(*words, code=2)  # the file is there now
 
 
+@pytest.mark.slow
 def test_states_that_come_back_in_another_order_are_refused_with_the_way_out(spawn):
     # States pair off with results in order, which is wrong here.
     refused = spawn(*SWAPPED, "-o", "net.onnx", code=2)

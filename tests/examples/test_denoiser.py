@@ -79,6 +79,7 @@ def test_noise_is_added_at_the_asked_ratio(kind):
     assert 10 * np.log10(ratio) == pytest.approx(6.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_committed_weights_take_noise_away_from_unheard_voices():
     speech = make_speech(seed=5, count=12, test=True)
     gains = [gains_db(trained_model(), speech, kind, count=2)[1] for kind in NOISES]

@@ -93,6 +93,7 @@ def test_a_wrong_class_is_a_false_alarm_and_a_miss():
     assert judge([(recording, scores)], 0.5) == (0.5, 1.0)
 
 
+@pytest.mark.slow
 def test_the_committed_weights_beat_a_linear_layer_on_unheard_voices():
     torch.manual_seed(0)
     baseline = LinearBaseline()

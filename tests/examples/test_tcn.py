@@ -61,6 +61,7 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall():
     assert f1(predicted, labels)[1] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_committed_weights_beat_statistics_of_a_window():
     signals, labels = make_signals(seed=77, count=10)
     baseline = WindowStatistics()

@@ -47,6 +47,13 @@ def test_it_starts_from_what_is_accumulated_over_padding(form):
     assert_streams(net)
 
 
+def test_padding_that_is_cut_off_again_has_been_accumulated():
+    net = streamed(lambda m, x: functional.pad(x, (3, 0), value=1.0).cumsum(-1)[..., 3:])
+    assert (initial(net, "cumsum.total") == 3).all()
+    assert net.delay == 0
+    assert_streams(net)
+
+
 def test_along_another_axis_it_is_left_alone():
     assert assert_streams(streamed(lambda m, x: x.cumsum(-1), BTC)).states == {}
 

@@ -200,6 +200,7 @@ def test_a_projection_is_refused():
         captured(Projected())
 
 
+@pytest.mark.slow
 def test_a_loop_over_time_is_refused():
     class Loop(Net):
         def __init__(self):

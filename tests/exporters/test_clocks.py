@@ -78,7 +78,7 @@ FRAMEWISE = {
 }
 
 
-@pytest.mark.parametrize("net", FRAMEWISE.values(), ids=FRAMEWISE.keys())
+@pytest.mark.parametrize("net", rules.some_quick(FRAMEWISE, "layers", "skip", "folded time"))
 def test_an_operator_that_works_frame_by_frame_stays_as_it_is(net):
     program = streamed(net.eval())
     x = torch.randn(2, 9, 6)
@@ -152,7 +152,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("net", "reason"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(
+    ("net", "reason"), rules.some_quick(REFUSED, "sums over time", "attention", "its length")
+)
 def test_an_operator_that_mixes_frames_is_refused_with_its_reason(net, reason):
     with pytest.raises(StreamingError) as error:
         streamed(net.eval())
@@ -281,6 +283,7 @@ def test_frames_flattened_with_features_are_frames_at_a_higher_rate():
     rules.assert_streams(net)
 
 
+@pytest.mark.slow
 def test_frames_in_groups_are_frames_at_a_lower_rate():
     net = rules.streamed(
         lambda m, x: m.head(x.unflatten(1, (-1, 2)).flatten(2)), rules.BTC, head=nn.Linear(8, 3)
@@ -290,6 +293,7 @@ def test_frames_in_groups_are_frames_at_a_lower_rate():
         rules.assert_same(net, torch.randn(2, frames, 4, dtype=torch.float64), lengths)
 
 
+@pytest.mark.slow
 def test_frames_at_a_higher_rate_are_read_by_windows():
     def compute(m, x):
         return m.conv(functional.pad(m.head(x).flatten(1).unsqueeze(1), (2, 0)))

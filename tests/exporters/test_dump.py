@@ -64,6 +64,7 @@ def test_shapes_name_batch_and_time_not_the_tracers_symbols(found):
     assert not [size for size in shapes if re.search(r"\bs\d+\b", size)]
 
 
+@pytest.mark.slow
 def test_time_is_named_where_the_tracer_counts_frames_in_groups():
     class Groups(nn.Module):
         def forward(self, x):
@@ -118,6 +119,7 @@ def test_a_refusal_names_batch_and_time():
         assert not re.search(r"\bs\d+\b", error.value.what), error.value.what
 
 
+@pytest.mark.slow
 def test_a_file_holds_the_rows_without_lines(found):
     stored = json.loads(convert(Net(), X).metadata["rnnedge.clocks"])
     assert stored["version"] == 1

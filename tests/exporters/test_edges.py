@@ -47,6 +47,24 @@ def test_windows_with_a_stride_read_the_mirror_too(mode):
     assert_streams(net, shortest=4)
 
 
+def test_what_is_made_of_mirrored_frames_one_by_one_is_mirrored_too():
+    net = streamed(
+        lambda m, x: m.conv(functional.pad(x, (2, 2), mode="reflect").tanh() * 2),
+        conv=nn.Conv1d(4, 4, 5),
+    )
+    assert net.delay == 2
+    assert_streams(net, shortest=3)
+
+
+def test_mirrored_frames_are_read_where_they_lie_when_the_end_is_cut_off():
+    net = streamed(
+        lambda m, x: m.conv(functional.pad(m.before(x) + 1, (2, 2), mode="reflect"))[..., :-1],
+        before=nn.Conv1d(4, 4, 3, padding=1),
+        conv=nn.Conv1d(4, 4, 5),
+    )
+    assert_streams(net, shortest=3)
+
+
 def test_padding_that_is_cut_off_again_is_less_padding():
     net = streamed(
         lambda m, x: m.conv(functional.pad(x, (3, 3), mode="reflect")[..., 1:-2]),

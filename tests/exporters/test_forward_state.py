@@ -42,6 +42,7 @@ class Unused(TwoLayers):
         return y, n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Exchanged, Unused])
 def test_a_state_comes_back_from_the_layer_that_it_starts(kind):
     with pytest.raises(StreamingError, match="not the final state, as it is, of the layers"):

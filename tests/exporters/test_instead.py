@@ -1,78 +1,155 @@
-"""Front ends: transforms traced as convolutions, and how lengths are counted."""
+"""Functions that are traced as others compute what torch's own do."""
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from rules import assert_streams, streamed
 from torch import nn
+from torch.nn import functional
 
 from rnnedge_exporters.capture import instead
-from rnnedge_exporters.streaming.length import Length
-
-from .driver import Lambda, Streamed
+from rnnedge_exporters.errors import CaptureError
 
 pytestmark = pytest.mark.slow
 
-WAVE = "float32[batch, time]"
-HANN = torch.hann_window(16, dtype=torch.float64)
+WINDOW = torch.hann_window(16, dtype=torch.float64) + 0.1
+SIGNAL = torch.randn(3, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+TRANSFORMS = {
+    "as it comes": {"n_fft": 16},
+    "a hop": {"n_fft": 16, "hop_length": 8, "window": WINDOW},
+    "an odd size": {"n_fft": 15, "hop_length": 5},
+    "a short window": {"n_fft": 16, "win_length": 10, "window": WINDOW[:10]},
+    "not centred": {"n_fft": 16, "center": False, "window": WINDOW},
+    "normalised": {"n_fft": 16, "normalized": True, "window": WINDOW},
+    "normalised, not centred": {
+        "n_fft": 15,
+        "hop_length": 5,
+        "win_length": 15,
+        "window": WINDOW[:15],
+        "normalized": True,
+        "center": False,
+    },
+}
+TRANSFORM = pytest.mark.parametrize("options", TRANSFORMS.values(), ids=TRANSFORMS.keys())
 
 
-@pytest.mark.parametrize("center", [True, False])
-@pytest.mark.parametrize("normalized", [True, False])
-@pytest.mark.parametrize(("size", "hop", "width"), [(16, 4, 16), (16, 8, 12), (15, 5, 15)])
-def test_the_transform_and_its_inverse_are_torchs_own(center, normalized, size, hop, width):
-    x = torch.randn(2, 200, dtype=torch.float64)
-    window = torch.hamming_window(width, dtype=torch.float64)
-    options = {"window": window, "center": center, "normalized": normalized}
-    whole = torch.stft(x, size, hop, width, return_complex=True, **options)
-    ours = instead.stft(x, size, hop, width, return_complex=True, **options)
-    torch.testing.assert_close(ours, whole)
-    if not center and width < size:
-        return  # torch refuses a window that is zero at the start
-    torch.testing.assert_close(
-        instead.istft(whole, size, hop, width, **options),
-        torch.istft(whole, size, hop, width, **options),
-    )
+def same(a, b):
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-def test_a_waveform_streams_through_a_transform_and_back_half_a_window_late():
-    module = Lambda(lambda m, x: _masked(x, HANN.to(x.dtype), x.shape[-1]))
-    stream = Streamed(module, WAVE)
-    assert stream.contract.chunk_multiple == 8
-    assert stream.output.delay == 8
-    stream.check(frames=61, tolerance=1e-6)
+@TRANSFORM
+def test_a_transform_is_torchs(options):
+    options = {"window": torch.ones(options.get("win_length", options["n_fft"])).double()} | options
+    for signal in (SIGNAL, SIGNAL[0]):
+        same(
+            instead.stft(signal, **options, return_complex=True),
+            torch.stft(signal, **options, return_complex=True),
+        )
 
 
-class Magnitudes(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("window", torch.hamming_window(16))
-
-    def forward(self, x):
-        return torch.stft(x, 16, 4, window=self.window, center=False, return_complex=True).abs()
+@pytest.mark.parametrize("mode", ["constant", "replicate"])
+def test_a_transform_pads_in_the_mode_that_is_asked_for(mode):
+    options = {"n_fft": 16, "window": WINDOW, "pad_mode": mode, "return_complex": True}
+    same(instead.stft(SIGNAL, **options), torch.stft(SIGNAL, **options))
 
 
-def test_without_center_the_transform_waits_for_its_window():
-    stream = Streamed(Magnitudes(), WAVE)
-    assert (stream.output.ratio.denominator, stream.output.delay) == (4, 3)
-    stream.check(frames=61, tolerance=1e-5)
+def test_a_transform_may_be_real_with_a_last_axis_of_two():
+    options = {"n_fft": 16, "window": WINDOW}
+    expected = torch.view_as_real(torch.stft(SIGNAL, **options, return_complex=True))
+    same(instead.stft(SIGNAL, **options, return_complex=False), expected)
 
 
-def _masked(x, window, length):
-    spectrum = torch.stft(x, 16, 8, window=window, return_complex=True)
-    gain = spectrum.abs() / (spectrum.abs() + 1)
-    return torch.istft(spectrum * gain, 16, 8, window=window, length=length)
+@TRANSFORM
+@pytest.mark.parametrize("length", [None, 90])
+def test_an_inverse_transform_is_torchs(options, length):
+    options = {"window": torch.ones(options.get("win_length", options["n_fft"])).double()} | options
+    spectrum = torch.stft(SIGNAL, **options, return_complex=True) * 0.5
+    if length and not options.get("center", True):
+        length = 80
+    got = instead.istft(spectrum, **options, length=length)
+    same(got, torch.istft(spectrum, **options, length=length))
+    one = instead.istft(spectrum[0], **options, length=length)
+    same(one, got[0])
 
 
-STEPS = st.lists(
-    st.tuples(st.integers(1, 4), st.integers(-6, 6), st.integers(1, 4)), min_size=1, max_size=4
+@pytest.mark.parametrize(
+    ("width", "options"),
+    [(3, {}), (3, {"stride": 1}), ([2], {"stride": [3]}), (3, {"stride": 2, "padding": 1})],
 )
+def test_pooling_over_one_axis_is_torchs(width, options):
+    for x in (SIGNAL.unsqueeze(1), SIGNAL):
+        same(instead.max_pool1d(x, width, **options), functional.max_pool1d(x, width, **options))
+        same(instead.avg_pool1d(x, width, **options), functional.avg_pool1d(x, width, **options))
+    dilated = {"kernel_size": 2, "stride": 1, "dilation": 2}
+    same(instead.max_pool1d(SIGNAL, **dilated), functional.max_pool1d(SIGNAL, **dilated))
 
 
-@given(STEPS, st.integers(50, 400))
-def test_merged_steps_count_as_the_steps_one_after_the_other(steps, frames):
-    merged, count = Length(), frames
-    for mul, add, div in steps:
-        merged = merged.then(mul, add, div)
-        count = (count * mul + add) // div
-    assert merged(frames) == max(count, 0)
+def test_a_mean_may_leave_padding_out():
+    options = {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False}
+    same(instead.avg_pool1d(SIGNAL, **options), functional.avg_pool1d(SIGNAL, **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"n": 2}, {"dim": 0}, {"prepend": SIGNAL[:, :1]}, {"append": SIGNAL[:, :2], "n": 2}],
+)
+def test_a_difference_is_torchs(options):
+    same(instead.diff(SIGNAL, **options), torch.diff(SIGNAL, **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("stft", lambda: instead.stft(SIGNAL.to(torch.complex128), 16)),
+        ("stft", lambda: instead.stft(SIGNAL, 16, onesided=False)),
+        ("stft", lambda: instead.stft(SIGNAL, 16, align_to_window=True)),
+        ("istft", lambda: instead.istft(torch.zeros(9, 5).cfloat(), 16, return_complex=True)),
+        ("istft", lambda: instead.istft(torch.zeros(9, 5).cfloat(), 16, onesided=False)),
+        ("max_pool1d", lambda: instead.max_pool1d(SIGNAL, 2, return_indices=True)),
+    ],
+)
+def test_what_has_no_other_form_is_refused(name, call):
+    with pytest.raises(CaptureError, match=f"torch.{name} with .* cannot be exported") as error:
+        call()
+    assert error.value.where == f"torch.{name}"
+    assert error.value.fix.startswith("leave it out")
+
+
+WAVE = "float32[batch, time]"
+
+
+# The first sample of the next frame is not waited for where the window is zero.
+@pytest.mark.parametrize(("least", "delay"), [(0.0, 8), (0.1, 16)])
+def test_transforms_stream(least, delay):
+    window = torch.hann_window(16) + least
+
+    def masked(m, x):
+        shaped = window.to(x.dtype)
+        spectrum = torch.stft(x, 16, 8, window=shaped, return_complex=True)
+        return torch.istft(
+            spectrum * spectrum.abs().tanh(), 16, 8, window=shaped, length=x.shape[-1]
+        )
+
+    net = streamed(masked, WAVE)
+    assert (net.program.multiple, net.delay) == (8, delay)
+    assert_streams(net, shortest=12, longest=60, tolerance=1e-5)
+
+
+def test_without_center_a_transform_waits_for_its_window():
+    front = nn.Module()
+    front.register_buffer("window", torch.hamming_window(16))
+    net = streamed(
+        lambda m, x: torch.stft(
+            x, 16, 4, window=m.front.window, center=False, return_complex=True
+        ).abs(),
+        WAVE,
+        front=front,
+    )
+    assert (net.contract.outputs[0].ratio.denominator, net.delay) == (4, 3)
+    assert_streams(net, shortest=16, longest=60, tolerance=1e-5)
+
+
+def test_differences_stream():
+    net = streamed(lambda m, x: torch.diff(x, prepend=torch.zeros_like(x[:, :1])), WAVE)
+    assert net.delay == 0
+    assert_streams(net)
+    assert_streams(streamed(lambda m, x: x.diff(n=2), WAVE), shortest=3)

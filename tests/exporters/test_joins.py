@@ -23,6 +23,19 @@ def test_branches_meet_at_the_time_of_the_latest_and_the_others_wait():
     assert_streams(net)
 
 
+def test_each_branch_waits_no_longer_than_until_it_is_read():
+    net = streamed(
+        lambda m, x: x + m.a(x) * m.b(m.c(x)),
+        a=conv(padding=1),
+        b=conv(5, padding=2),
+        c=conv(padding=1),
+    )
+    assert net.delay == 3
+    assert net.states["mul.delay"] == ["batch", 4, 2]
+    assert net.states["add.delay"] == ["batch", 4, 3]
+    assert_streams(net)
+
+
 def test_what_waits_in_two_places_waits_once():
     net = streamed(lambda m, x: m.a(x) + x + m.a(x) * x, a=conv(padding=1))
     assert len([name for name in net.states if "delay" in name]) == 1
@@ -53,6 +66,14 @@ def test_branches_at_different_rates_do_not_meet():
         return torch.einsum("bct,bcs->bts", x, y)
 
     assert_refused("", compute, down=conv(2, stride=2), fix="")
+
+
+def test_frames_flattened_with_features_are_frames_at_a_higher_rate():
+    net = streamed(
+        lambda m, x: m.a(functional.pad(x.flatten(1)[:, None], (2, 0))), BTC, a=nn.Conv1d(1, 1, 3)
+    )
+    assert net.contract.outputs[0].ratio == 4
+    assert_streams(net)
 
 
 @pytest.mark.parametrize("late", [False, True])

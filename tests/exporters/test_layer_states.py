@@ -34,15 +34,18 @@ def test_a_state_of_all_layers_is_one_state_per_layer():
     assert not {"Split", "Concat"} & set(operators(converted))
 
 
+@pytest.mark.slow
 def test_each_part_of_a_tuple_is_divided():
     converted = convert(Net(nn.LSTM, 2), INPUTS)
     assert names(converted) == ["hidden.0_l0", "hidden.0_l1", "hidden.1_l0", "hidden.1_l1"]
 
 
+@pytest.mark.slow
 def test_a_single_layer_keeps_its_name():
     assert names(convert(Net(layers=1), INPUTS)) == ["hidden"]
 
 
+@pytest.mark.slow
 def test_a_state_that_forward_divides_by_itself_stays_whole_and_is_right():
     class Crossed(nn.Module):
         """The second row of its state is the first layer's."""
@@ -73,6 +76,7 @@ def test_layers_that_change_places_from_call_to_call_are_refused():
         convert(Swapped(layers=2), INPUTS)
 
 
+@pytest.mark.slow
 def test_a_state_that_comes_before_the_data_in_forward_keeps_its_place():
     class StateFirst(Net):
         def forward(self, hidden, x):

@@ -49,6 +49,7 @@ def test_each_further_attempt_is_at_a_longer_length():
     assert [(c.example["time"], c.other["time"]) for c in calls] == [(16, 11), (64, 44), (256, 176)]
 
 
+@pytest.mark.slow
 def test_a_window_longer_than_the_example_streams():
     assert_streams(
         streamed(lambda m, x: m.conv(x), conv=nn.Conv1d(4, 4, 70)), shortest=70, longest=80

@@ -5,6 +5,8 @@ import torch
 from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
 
+from rnnedge_exporters.errors import CaptureError
+
 pytestmark = pytest.mark.slow
 
 
@@ -20,6 +22,7 @@ def test_it_goes_on_counting_from_the_frames_run_so_far():
     net = assert_streams(streamed(counted(0, 1), BTC))
     # One count for all rows.
     assert net.states == {"signal.shared_position": [1]}
+    assert net.contract.states[0].batch_axis is None
 
 
 @pytest.mark.parametrize(("start", "step"), [(3, 1), (-2, 3), (0, 2)])
@@ -42,6 +45,11 @@ def test_positions_meet_frames_that_come_late():
         conv=nn.Conv1d(4, 4, 3, padding=1),
     )
     assert_streams(net)
+
+
+def test_a_table_of_positions_has_an_end_and_a_stream_has_none():
+    with pytest.raises(CaptureError, match="at most 1000"):
+        streamed(lambda m, x: x + m.table.weight[: x.shape[1]], BTC, table=nn.Linear(4, 1000))
 
 
 def test_counting_from_the_end_is_refused():

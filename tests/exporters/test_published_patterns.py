@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from chunked import stream
+from rules import assert_streams, net, some_quick, streamed
 from torch import nn
 from torch.nn import functional
 
-from rnnedge_exporters.capture import attributes, bind, capture, instead
+from rnnedge_exporters.capture import attributes, instead
 from rnnedge_exporters.errors import StreamingError
-from rnnedge_exporters.specs import parse_inputs
-from rnnedge_exporters.streaming import to_stream
-
-from .driver import Lambda, Streamed
 
 SPECTRUM = "float32[batch, 4, time, 6]"
+WHOLE = "mean and variance of the whole signal"
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,73 +42,83 @@ def test_unfold_is_torchs_own(kernel, dilation, padding, stride):
         torch.testing.assert_close(instead.unfold(given, kernel, dilation, padding, stride), whole)
 
 
+@pytest.mark.slow
 def test_a_mask_on_the_transform_of_frames_streams():
     def masked(m, x):
         frames = functional.pad(x, (6, 0)).unfold(1, 8, 2)
         spectrum = torch.fft.rfft(frames)
         return torch.fft.irfft(spectrum * m.gru(spectrum.abs())[0], n=8)
 
-    stream = Streamed(Lambda(masked, gru=nn.GRU(5, 5, batch_first=True)), "float32[batch, time]")
-    assert (stream.contract.chunk_multiple, stream.output.delay) == (2, 0)
-    stream.check(frames=30, tolerance=1e-6)
+    found = streamed(masked, "float32[batch, time]", gru=nn.GRU(5, 5, batch_first=True))
+    assert (found.contract.chunk_multiple, found.delay) == (2, 0)
+    assert_streams(found, shortest=2, tolerance=1e-6)
 
 
+@pytest.mark.slow
 def test_neighbouring_bands_by_unfold_stream_frame_by_frame():
     unfold = nn.Unfold((1, 3), padding=(0, 1))
-    stream = Streamed(
-        Lambda(lambda m, x: unfold(x).reshape(x.shape[0], -1, x.shape[2], x.shape[3])), SPECTRUM
+    found = streamed(
+        lambda m, x: unfold(x).reshape(x.shape[0], -1, x.shape[2], x.shape[3]), SPECTRUM
     )
-    assert stream.states == {}
-    stream.check()
+    assert found.states == {}
+    assert_streams(found)
 
 
+@pytest.mark.slow
 def test_unfold_over_time_keeps_a_context():
     def windows(m, x):
         past = functional.pad(x, (0, 0, 4, 0))
         return functional.unfold(past, (3, 1), dilation=(2, 1)).unflatten(2, (-1, 6))
 
-    stream = Streamed(Lambda(windows), SPECTRUM)
-    assert [shape[2] for shape in stream.states.values()] == [4]
-    stream.check()
+    found = streamed(windows, SPECTRUM)
+    assert [shape[2] for shape in found.states.values()] == [4]
+    assert_streams(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equation", ["...i,ij->...j", "b...ti,ij->b...tj", "...i,...i->..."])
 def test_the_time_of_an_einsum_may_be_in_its_ellipsis(equation):
     weight = torch.randn(6) if equation.endswith("...") else torch.randn(6, 6)
-    module = Lambda(lambda m, x: torch.einsum(equation, x, weight.to(x.dtype)))
-    Streamed(module, SPECTRUM).check()
+    assert_streams(
+        streamed(lambda m, x: torch.einsum(equation, x, weight.to(x.dtype)), SPECTRUM),
+        tolerance=1e-6,
+    )
+
+
+REFUSED = {
+    "einsum over time": (
+        lambda m, x: torch.einsum("...ti,ij->...j", x, torch.ones(6, 6)),
+        "sums over",
+        {},
+    ),
+    "einsum implicit": (
+        lambda m, x: torch.einsum("b...i,ij", x, torch.ones(6, 6)),
+        "without '->'",
+        {},
+    ),
+    "rfft": (lambda m, x: torch.fft.rfft(x, dim=2).abs(), "rfft", {}),
+    "irfft": (lambda m, x: torch.fft.irfft(x, n=8, dim=2), "irfft", {}),
+    "group norm": (lambda m, x: m.norm(x), WHOLE, {"norm": nn.GroupNorm(2, 4)}),
+    "instance norm": (lambda m, x: m.norm(x), WHOLE, {"norm": nn.InstanceNorm2d(4)}),
+}
 
 
 @pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        (Lambda(lambda m, x: torch.einsum("...ti,ij->...j", x, torch.ones(6, 6))), "sums over"),
-        (Lambda(lambda m, x: torch.einsum("b...i,ij", x, torch.ones(6, 6))), "without '->'"),
-        (Lambda(lambda m, x: torch.fft.rfft(x, dim=2).abs()), "rfft"),
-        (Lambda(lambda m, x: torch.fft.irfft(x, n=8, dim=2)), "irfft"),
-        (
-            Lambda(lambda m, x: m.norm(x), norm=nn.GroupNorm(2, 4)),
-            "mean and variance of the whole signal",
-        ),
-        (
-            Lambda(lambda m, x: m.norm(x), norm=nn.InstanceNorm2d(4)),
-            "mean and variance of the whole signal",
-        ),
-    ],
-    ids=["einsum over time", "einsum implicit", "rfft", "irfft", "group norm", "instance norm"],
+    ("compute", "reason", "parts"),
+    some_quick(REFUSED, "einsum over time", "group norm"),
 )
-def test_what_sums_over_time_is_refused_by_its_reason(module, reason):
-    inputs = parse_inputs({"x": SPECTRUM})
+def test_what_sums_over_time_is_refused_by_its_reason(compute, reason, parts):
     with pytest.raises(StreamingError, match=reason):
-        to_stream(capture(module.eval(), bind(module, inputs)))
+        streamed(compute, SPECTRUM, **parts)
 
 
+@pytest.mark.slow
 def test_group_norm_of_each_frame_streams():
     def normalised(m, x):
         frames = x.transpose(1, 2).flatten(0, 1)
         return m.norm(frames).unflatten(0, (x.shape[0], -1))
 
-    Streamed(Lambda(normalised, norm=nn.GroupNorm(2, 4)), SPECTRUM).check()
+    assert_streams(streamed(normalised, SPECTRUM, norm=nn.GroupNorm(2, 4)))
 
 
 class Rebuilt(nn.Linear):
@@ -121,9 +130,9 @@ class Rebuilt(nn.Linear):
 
 
 def test_a_layer_that_is_built_anew_when_copied_stays_in_its_mode():
-    module = Lambda(lambda m, x: m.layer(x).relu(), layer=Rebuilt(6, 6)).eval()
+    module = net(lambda m, x: m.layer(x).relu(), layer=Rebuilt(6, 6)).eval()
     assert not attributes.copied(module).layer.training
-    Streamed(module, "float32[batch, time, 6]").check()
+    assert_streams(stream(module, "float32[batch, time, 6]"))
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ def test_a_module_called_twice_has_two_states():
     assert list(states) == ["layer.h_l0", "layer.h_l1"]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_not_given_again():
     class Named(nn.Module):
         def __init__(self):
@@ -123,6 +124,7 @@ def test_a_folded_batch_gives_a_folded_state(frequency_first):
     assert tuple(states["layer.h"].initial.shape) == (1, 5, 4)
 
 
+@pytest.mark.slow
 def test_a_path_that_is_no_identifier_names_a_state():
     class Last(nn.Module):
         def forward(self, pair):
@@ -173,6 +175,7 @@ def test_a_start_computed_from_an_input_without_time_is_refused():
     assert "as an argument of forward" in error.value.fix
 
 
+@pytest.mark.slow
 def test_a_start_that_is_written_in_place_is_kept():
     class Written(Encoder):
         def __init__(self, layer):
@@ -200,6 +203,7 @@ def test_a_fixed_start_beside_one_that_forward_takes_is_lifted_too():
     assert list(states_of(Half(nn.LSTM(3, 4, batch_first=True)))) == ["h", "layer.c"]
 
 
+@pytest.mark.slow
 def test_a_call_that_nothing_reads_has_no_state():
     class Dead(Encoder):
         def forward(self, x):
@@ -219,6 +223,7 @@ def conv():
     return nn.Conv1d(4, 4, 5, padding=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer",
     [
@@ -235,6 +240,7 @@ def test_behind_a_layer_that_looks_ahead_it_starts_with_the_signals_first_frame(
     assert_streams(net)
 
 
+@pytest.mark.slow
 def test_it_starts_with_the_signals_first_frame_where_batch_and_features_are_folded():
     def compute(m, x):
         rows = (m.conv(x) + 1).reshape(-1, x.shape[-1], 1)
@@ -244,6 +250,7 @@ def test_it_starts_with_the_signals_first_frame_where_batch_and_features_are_fol
     assert_streams(net)
 
 
+@pytest.mark.slow
 def test_a_learned_start_waits_for_the_signals_first_frame():
     start = nn.Parameter(torch.randn(1, 1, 4, dtype=torch.float32))
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rules import some_quick
 from torch import nn
 
 from rnnedge_exporters.capture import bind, capture
@@ -41,7 +42,7 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize("change", MIXED.values(), ids=MIXED.keys())
+@pytest.mark.parametrize("change", some_quick(MIXED, "mean over the batch", "numbered"))
 def test_a_row_that_needs_another_row_is_refused(change):
     with pytest.raises(StreamingError, match="mixes the rows of the batch") as error:
         to_stream(captured(Net(change)))
@@ -76,6 +77,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", OWN.values(), ids=OWN.keys())
 def test_rows_that_mind_their_own_stream(change):
     assert [state.name for state in to_stream(captured(Net(change))).states] == ["rnn.h"]

@@ -46,6 +46,11 @@ def test_a_shift_is_a_delay_line():
     assert_streams(net, shortest=3)
 
 
+def test_a_difference_of_neighbours_keeps_one_frame():
+    net = assert_streams(streamed(lambda m, x: x[:, 1:] - x[:, :-1], BTC), shortest=2)
+    assert (net.delay, net.states) == (1, {"sub.delay": ["batch", 1, 4]})
+
+
 def test_a_shift_to_the_future_is_lookahead():
     net = assert_streams(
         streamed(lambda m, x: x - functional.pad(x[:, 2:], (0, 0, 0, 2)), BTC), shortest=3

@@ -25,6 +25,7 @@ class Scaled(nn.Module):
         return (x * 1.000004 - x) * 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [Floored(), Scaled()])
 def test_a_number_is_a_zero_or_a_one_only_when_it_is_exactly_that(module):
     x = np.linspace(0, 1e-3, 12, dtype=np.float32).reshape(1, 4, 3)
@@ -46,6 +47,7 @@ def test_batch_normalisation_goes_into_the_convolution():
     assert sorted(node.op_type for node in graph) == ["Concat", "Conv", "Slice", "Transpose"]
 
 
+@pytest.mark.slow
 def test_a_bidirectional_layers_output_is_transposed_once():
     class Across(nn.Module):
         """Both ways over features, time in the batch."""

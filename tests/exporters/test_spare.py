@@ -37,8 +37,11 @@ def test_frames_that_a_slice_cuts_off_are_not_read():
 
 
 def test_the_end_is_read_if_anything_reads_it():
-    net = streamed(lambda m, x: (m.a(x)[..., :-2], m.a(x)[..., :-1]), a=conv(padding=2))
-    assert knows_the_end(net)
+    def compute(m, x):
+        y = m.a(x)
+        return y[..., :-2], y[..., :-1]
+
+    assert knows_the_end(streamed(compute, a=conv(padding=2)))
 
 
 def test_a_chain_of_paddings_cut_off_again_is_not_read():
@@ -61,6 +64,14 @@ def test_padding_on_the_right_that_is_used_up_leaves_the_arguments_end_unread():
         return m.b(y)[..., :-3]
 
     assert not knows_the_end(streamed(compute, a=conv(padding=1), b=conv()))
+
+
+def test_padding_on_the_right_that_alone_is_cut_off_leaves_the_arguments_end_to_be_read():
+    def compute(m, x):
+        y = functional.pad(m.a(x) + 1, (2, 1))
+        return m.b(y)[..., :-1]
+
+    assert knows_the_end(streamed(compute, a=conv(padding=1), b=conv()))
 
 
 def test_what_a_transposed_convolution_adds_beyond_is_not_read_when_it_is_cut_off():

@@ -24,6 +24,21 @@ def test_it_gives_the_frames_that_no_later_frame_adds_to(kernel, stride, dilatio
     assert_streams(net)
 
 
+@pytest.mark.parametrize(
+    ("layer", "delay"),
+    [
+        (nn.ConvTranspose1d(4, 4, 4, 2), 0),
+        (nn.ConvTranspose1d(4, 4, 4, 2, padding=1), 1),
+        (nn.ConvTranspose1d(4, 4, 5, 3, padding=1, output_padding=1), 1),
+        (nn.ConvTranspose1d(4, 4, 3, 2, dilation=2), 0),
+        (nn.ConvTranspose1d(4, 4, 2, 3), 1),
+        (nn.Upsample(scale_factor=2), 0),
+    ],
+)
+def test_the_delay_is_what_is_cut_off_or_missing(layer, delay):
+    assert streamed(lambda m, x: m.up(x), up=layer).delay == delay
+
+
 def test_before_the_signal_its_context_is_zero():
     assert not initial(transposed(4, 2), "up.context").any()
 
@@ -58,14 +73,18 @@ def test_what_is_cut_off_or_added_on_the_right_is_length():
     assert_streams(cut)
 
 
-def test_down_and_up_again_beside_what_was_before():
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_down_and_up_again_beside_what_was_before(ahead):
     net = streamed(
-        lambda m, x: x + m.up(m.down(functional.pad(x, (2, 1))).tanh())[..., : x.shape[-1]],
+        lambda m, x: x + m.up(m.down(functional.pad(x, (2, ahead))).tanh())[..., : x.shape[-1]],
         down=nn.Conv1d(4, 4, 4, 2),
         up=nn.ConvTranspose1d(4, 4, 4, 2),
     )
     assert net.program.multiple == 2
-    assert_streams(net)
+    # Two frames come at once, so even one ahead is there; what was before waits for nothing.
+    assert net.delay == 0
+    assert "add.delay" not in net.states
+    assert_streams(net, shortest=2)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +115,13 @@ def test_repetition_of_another_axis_is_left_alone():
 def test_what_is_added_on_the_right_holds_no_frame_after_the_signal(kernel, stride):
     # No frame overlaps another, and still the last ones are of no frame of the signal.
     assert_streams(transposed(kernel, stride, output_padding=stride - 1))
+
+
+def test_frames_after_the_signal_add_nothing_where_nothing_overlaps():
+    net = streamed(
+        lambda m, x: m.after(m.up(m.before(x).tanh() + 1)),
+        before=nn.Conv1d(4, 4, 3, padding=1),
+        up=nn.ConvTranspose1d(4, 4, 2, 2, output_padding=1),
+        after=nn.Conv1d(4, 4, 3, padding=1),
+    )
+    assert_streams(net)

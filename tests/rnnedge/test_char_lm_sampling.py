@@ -55,6 +55,7 @@ def test_the_smallest_temperatures_are_greedy_and_no_nan(temperature: float) -> 
     assert {Sampler(temperature=temperature, seed=seed)(LOGITS) for seed in range(20)} == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

@@ -123,6 +123,7 @@ def test_an_epoch_has_as_many_steps_as_it_says() -> None:
     assert epochs == [1] * steps + [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["aab", "abacad", "aaab"])
 def test_a_tiny_model_learns_what_pairs_cannot_tell(word: str) -> None:
     corpus = Corpus.of(word * 150)

@@ -67,6 +67,7 @@ def node_of(model, name):
     return next(node for node in model.graph.node if node.name == name)
 
 
+@pytest.mark.slow
 def test_a_right_file_has_nothing_to_explain(exported):
     found = explained(exported)
     assert (found.first, found.causes, found.module, found.obstacle) == (None, (), None, "")
@@ -141,6 +142,7 @@ def test_a_context_that_is_cut_by_one_names_the_convolution(exported):
     )
 
 
+@pytest.mark.slow
 def test_a_wrong_initial_state_is_told(exported):
     model = onnx.load_model_from_string(exported)
     entry = next(e for e in model.metadata_props if e.key == "rnnedge.contract")
@@ -168,6 +170,7 @@ def test_a_state_that_is_never_written_names_its_owner(exported):
     assert (found.module, found.first.tensor) == ("conv", "conv.context.next")
 
 
+@pytest.mark.slow
 def test_a_wrong_delay_in_the_contract_is_told(exported):
     model = onnx.load_model_from_string(exported)
     entry = next(e for e in model.metadata_props if e.key == "rnnedge.contract")
@@ -207,6 +210,7 @@ def test_a_module_that_cannot_be_exported_is_an_obstacle(exported):
     assert found.obstacle.startswith("the module cannot be exported: this cannot stream: softmax")
 
 
+@pytest.mark.slow
 def test_the_explanation_is_part_of_the_report_and_of_its_json():
     module = nn.GRU(6, 4, batch_first=True)
     file = convert(module, {"input": "float32[batch, time, 6]"}).to_bytes()

@@ -126,6 +126,7 @@ def test_a_trial_outlasts_what_a_model_holds_but_not_patience():
     assert len(endless.batches) < len(short.batches)
 
 
+@pytest.mark.slow
 def test_a_wave_of_many_thousand_samples_is_judged_in_seconds():
     aligned = BY_NAME["stride"]
     context = replace(aligned.contract.states[0], delay=40_000)

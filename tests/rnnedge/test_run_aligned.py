@@ -45,6 +45,7 @@ def test_a_file_comes_out_aligned_and_complete(call, saved, tmp_path, aligned, c
     _close(np.load(tmp_path / "y.npy"), aligned.whole(x))
 
 
+@pytest.mark.slow
 @each
 def test_a_pipe_comes_out_aligned_and_complete(spawn, saved, aligned):
     x = aligned.signal(1, 33)

@@ -103,6 +103,7 @@ def test_without_a_text_it_learns_from_the_standard_library(call) -> None:
     assert result["training_characters"] == 18_000
 
 
+@pytest.mark.slow
 def test_a_text_may_come_from_stdin(spawn) -> None:
     words = ("--text", "-", *SMALL, "--steps", 2, "--json")
     ended = spawn("train", "char-lm", *words, stdin=TEXT.encode())
@@ -164,6 +165,7 @@ def test_an_existing_checkpoint_is_replaced_only_by_force(text: Path, call) -> N
     from_checkpoint(checkpoint="char-lm.safetensors")
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_learned(text: Path) -> None:
     words = ("train", "char-lm", "--text", text, *SMALL, "--steps", 10_000_000, "--json")
     process = subprocess.Popen(

@@ -86,12 +86,20 @@ def lookahead(pick: Random) -> Block:
 
 def ahead(pick: Random) -> Block:
     kernel = pick.randint(2, 4)
-    right = pick.randint(1, kernel - 1)
+    right, fill = pick.randint(1, kernel - 1), pick.choice([0.0, 0.3])
     return Block(
-        f"convolution {kernel}, {right} ahead",
-        lambda m, x: m.conv(functional.pad(x, (kernel - 1 - right, right))),
+        f"convolution {kernel}, {right} ahead, filled with {fill}",
+        lambda m, x: m.conv(functional.pad(x, (kernel - 1 - right, right), value=fill)),
         conv=conv(pick, kernel),
     )
+
+
+def unpadded_skip(pick: Random) -> Block:
+    def compute(m: Block, x: Tensor) -> Tensor:
+        x = functional.pad(x, (2, 0))
+        return m.conv(x) + x[..., 2:]
+
+    return Block("unpadded convolution beside what it reads", compute, conv=conv(pick, 3))
 
 
 def strided(pick: Random) -> Block:
@@ -268,15 +276,19 @@ def mirrored(pick: Random) -> Block:
 def two_dimensional(pick: Random) -> Block:
     width, dilation = pick.choice([2, 3]), pick.choice([1, 2])
     past = (width - 1) * dilation
-    right = pick.choice([0, 0, 1])
+    right, time_last = pick.choice([0, 0, 1]), pick.choice([True, False])
 
     def compute(m: Block, x: Tensor) -> Tensor:
+        if time_last:
+            return m.conv(functional.pad(x.unsqueeze(1), (past - right, right, 1, 1))).mean(1)
         image = functional.pad(x.transpose(1, 2).unsqueeze(1), (1, 1, past - right, right))
         return m.conv(image).mean(1).transpose(1, 2)
 
-    layer = nn.Conv2d(1, 3, (width, 3), dilation=(dilation, 1))
+    size, spread = ((3, width), (1, dilation)) if time_last else ((width, 3), (dilation, 1))
+    layer = nn.Conv2d(1, 3, size, dilation=spread)
     return Block(
-        f"convolution over time ({width}, dilation {dilation}, {right} ahead) and channels",
+        f"convolution over time ({width}, dilation {dilation}, {right} ahead) and channels, time "
+        f"last: {time_last}",
         compute,
         conv=layer,
     )
@@ -335,6 +347,11 @@ def pointwise(pick: Random) -> Block:
             {"a": nn.LayerNorm(CHANNELS)},
         ),
         ("batch normalisation", lambda m, x: m.a(x) + 0.2, {"a": nn.BatchNorm1d(CHANNELS)}),
+        (
+            "linear, batch normalisation, tanh",
+            lambda m, x: m.b(m.a(x)).tanh(),
+            {"a": nn.Conv1d(CHANNELS, CHANNELS, 1), "b": nn.BatchNorm1d(CHANNELS)},
+        ),
     ]
     text, compute, parts = pick.choice(forms)
     return Block(text, compute, **parts)
@@ -344,5 +361,5 @@ LEAVES = [
     *(causal, chomp, unpadded, lookahead, ahead, strided, transposed, pooling, shift, difference),
     *(crop, subsampled, repeated, accumulated, positions, recurrent, over_frequency),
     *(over_time_by_frequency, attention, mirrored, two_dimensional, unfolded, spectral),
-    *(overlap_add, pointwise, pointwise, recurrent, causal),
+    *(overlap_add, pointwise, pointwise, recurrent, causal, unpadded_skip),
 ]

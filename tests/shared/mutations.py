@@ -1,4 +1,4 @@
-"""Small mistakes in the streaming passes, each of which some quick test has to notice."""
+"""Small mistakes in the streaming passes, each of which the tests of the pass have to notice."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Mutation(NamedTuple):
         old: a piece of it, which occurs once.
         new: what stands there instead.
         tests: that have to fail, in tests/exporters.
+        quick: which of them, as `pytest -k` takes it; the mistake is tried in every run of all
+            tests. The others are tried with ``--all-mutations``, against all of the pass's tests.
     """
 
     mistake: str
@@ -21,6 +23,7 @@ class Mutation(NamedTuple):
     old: str
     new: str
     tests: str
+    quick: str = ""
 
 
 _S = "streaming/"
@@ -30,49 +33,54 @@ MUTATIONS = [
         _S + "windows.py",
         "return max(self.past + more, 0)",
         "return max(self.past + more - 1, 0)",
-        "window_rules",
+        "windows",
+        "context_holds_the_padding",
     ),
     Mutation(
         "a context one frame too long",
         _S + "windows.py",
         "return max(self.past + more, 0)",
         "return max(self.past + more + 1, 0)",
-        "window_rules",
+        "windows",
     ),
     Mutation(
         "a window that waits one frame too long",
         _S + "windows.py",
         "later = -((stride - 1 - reach - delay) // stride)",
         "later = 1 - ((stride - 1 - reach - delay) // stride)",
-        "window_rules",
+        "windows",
+        "delay_is_the_smallest and 3-2-1-4",
     ),
     Mutation(
         "a window's padding before the signal left out",
         _S + "windows.py",
         "left=shape.left > 0 and self.inputs.delay > 0,",
         "left=False,",
-        "window_rules",
+        "windows",
+        "padding_stands_in_place",
     ),
     Mutation(
         "a window's padding after the signal left out",
         _S + "windows.py",
         "right=shape.right > 0",
         "right=False",
-        "window_rules",
+        "windows",
+        "padding_stands_in_place",
     ),
     Mutation(
         "zero in place of a maximum's padding",
         _S + "windows.py",
         "fill=shape.fill, chunk=chunk",
         "chunk=chunk",
-        "window_rules",
+        "windows",
     ),
     Mutation(
         "zero taps read",
         _S + "windows.py",
         "return int(read[0]), len(taps) - 1 - int(read[-1])",
         "return 0, 0",
-        "window_rules",
+        "windows",
+        "taps_that_are_zero and states0",
     ),
     Mutation(
         "padding before the signal left out",
@@ -101,6 +109,7 @@ MUTATIONS = [
         "delay=inputs.delay - left,\n        length=length,",
         "delay=inputs.delay,\n        length=length,",
         "padding",
+        "initial_content_of_what_reads_it",
     ),
     Mutation(
         "joined frames that do not move the start",
@@ -115,6 +124,7 @@ MUTATIONS = [
         "first = edges.left\n",
         "first = edges.left + 1\n",
         "edges",
+        "mirrored_at_the_start and reflect-2",
     ),
     Mutation(
         "a mirror at the end off by one",
@@ -122,6 +132,7 @@ MUTATIONS = [
         "end, edges.right + 1)",
         "end, edges.right)",
         "edges",
+        "both_ends and reflect",
     ),
     Mutation(
         "a context that does not reach the mirrored frames",
@@ -143,6 +154,7 @@ MUTATIONS = [
         "return Timed(replace(inputs, delay=inputs.delay + first, length=length, edges=edges), Sam",
         "return Timed(replace(inputs, length=length, edges=edges), Sam",
         "shifts",
+        "cut_off_at_the_start",
     ),
     Mutation(
         "every so-manieth frame, from the wrong one",
@@ -157,6 +169,7 @@ MUTATIONS = [
         "delays = {source: meeting - clock.delay for source, clock in waiting.items()}",
         "delays = {source: 0 for source in waiting}",
         "joins",
+        "meet_at_the_time_of_the_latest",
     ),
     Mutation(
         "a delay line one frame too short",
@@ -164,6 +177,7 @@ MUTATIONS = [
         "delays = {source: meeting - clock.delay for source, clock in waiting.items()}",
         "delays = {s: max(meeting - clock.delay - 1, 0) for s, clock in waiting.items()}",
         "joins",
+        "meet_at_the_time_of_the_latest",
     ),
     Mutation(
         "a group of frames that is not waited for",
@@ -177,7 +191,8 @@ MUTATIONS = [
         _S + "writer.py",
         "self.states = [s.ending(end) if s.start is start else s for s in self.states]",
         "return",
-        "window_rules",
+        "windows",
+        "context_holds_the_padding",
     ),
     Mutation(
         "a delay line's frames taken one too late",
@@ -206,6 +221,7 @@ MUTATIONS = [
         "            if late:\n",
         "            if False:\n",
         "padding",
+        "set_to_the_paddings_value",
     ),
     Mutation(
         "initial history zero instead of computed",
@@ -213,6 +229,7 @@ MUTATIONS = [
         "return torch.cat([ours.new_full(shape, fill), ours], clock.place.axis)",
         "return torch.cat([ours.new_full(shape, fill), 0 * ours], clock.place.axis)",
         "history",
+        "computes_of_padding_alone",
     ),
     Mutation(
         "initial history taken one frame off",
@@ -227,6 +244,7 @@ MUTATIONS = [
         "if not torch.equal(ours, theirs):",
         "if False:",
         "history",
+        "depends_on_an_input",
     ),
     Mutation(
         "a recurrent layer not held back",
@@ -234,6 +252,7 @@ MUTATIONS = [
         "if self.inputs.delay > 0:",
         "if False:",
         "recurrent_state",
+        "behind_a_layer_that_looks_ahead",
     ),
     Mutation(
         "a recurrent layer held back one frame less",
@@ -261,28 +280,31 @@ MUTATIONS = [
         _S + "attention.py",
         "back, ahead = max(int(distances.max()), 0), max(",
         "back, ahead = max(int(distances.max()) - 1, 0), max(",
-        "attention_rules",
+        "attention",
+        "keys_and_values_of_the_window and 3-0",
     ),
     Mutation(
         "a frame before the signal that gets weight",
         _S + "attention.py",
         "absent = writer.call(node, aten.lt.Scalar, index, 0)",
         "absent = writer.call(node, aten.lt.Scalar, index, -1)",
-        "attention_rules",
+        "attention",
+        "before_the_signal_get_no_weight",
     ),
     Mutation(
         "a frame after the signal that gets weight",
         _S + "attention.py",
         "after = writer.call(node, aten.ge.Tensor, index, end)",
         "after = writer.call(node, aten.gt.Tensor, index, end)",
-        "attention_rules",
+        "attention",
     ),
     Mutation(
         "queries that do not wait for the frames ahead",
         _S + "attention.py",
         "queries = writer.delayed(node, query, self.delay - writer.clocks[query].delay)",
         "queries = writer.value(query)",
-        "attention_rules",
+        "attention",
+        "keys_and_values_of_the_window and 2-2",
     ),
     Mutation(
         "a transposed convolution's past one frame too short",
@@ -290,6 +312,7 @@ MUTATIONS = [
         "past = self.span // self.stride\n        ends",
         "past = max(self.span // self.stride - 1, 0)\n        ends",
         "upsampling",
+        "no_later_frame_adds_to and 4-2-1-1",
     ),
     Mutation(
         "a transposed convolution's cut that is no delay",
@@ -308,7 +331,7 @@ MUTATIONS = [
     Mutation(
         "frames after the signal added by a transposed convolution",
         _S + "upsampling.py",
-        "right=past > 0 and ends_read",
+        "right=ends_read",
         "right=False",
         "upsampling",
     ),
@@ -318,6 +341,7 @@ MUTATIONS = [
         "left=self.inputs.delay > 0, right=False",
         "left=False, right=False",
         "accumulation",
+        "before_the_signal_count and cumsum",
     ),
     Mutation(
         "a total that starts from zero",
@@ -332,13 +356,23 @@ MUTATIONS = [
         "if self.start != 0:",
         "if False:",
         "positions",
+        "start_at_any_number and 3-1",
     ),
     Mutation(
         "the end of padding read as if it was spared",
         _S + "spare.py",
-        "return max(0, spare - plan.right)",
-        "return spare",
+        "return max(0, spare - plan.right - mirrored)",
+        "return max(0, spare - mirrored)",
         "spare",
+        "alone_is_cut_off",
+    ),
+    Mutation(
+        "mirrored frames read as if they were none",
+        _S + "spare.py",
+        "return max(0, spare - plan.right - mirrored)",
+        "return max(0, spare - plan.right)",
+        "spare",
+        "leave_the_signals_own and reflect",
     ),
     Mutation(
         "the reader that reads least decides",
@@ -346,6 +380,7 @@ MUTATIONS = [
         "spare[node] = min(read_by",
         "spare[node] = max(read_by",
         "spare",
+        "if_anything_reads_it",
     ),
     Mutation(
         "what a slice cuts off counted as read",
@@ -353,6 +388,7 @@ MUTATIONS = [
         "return spare + least_difference(theirs.length, ours.length, 1) - first",
         "return spare",
         "spare",
+        "slice_cuts_off",
     ),
     Mutation(
         "an output that runs beyond its end while the input lasts",
@@ -367,20 +403,22 @@ MUTATIONS = [
         "merged = (mul0, add0 + div0 * add, div0 * div)",
         "merged = (mul0, add0 + add, div0 * div)",
         "length",
+        "merged",
     ),
     Mutation(
         "a transform turned the other way round",
         "capture/instead.py",
         "return torch.cat([angles.cos(), -angles.sin()]).to(dtype)",
         "return torch.cat([angles.cos(), angles.sin()]).to(dtype)",
-        "instead_rules",
+        "instead",
+        "transform_is_torchs and hop",
     ),
     Mutation(
         "the middle frequency counted twice",
         "capture/instead.py",
         "    if n_fft % 2 == 0:\n        count[-1] = 1.0\n",
         "",
-        "instead_rules",
+        "instead",
     ),
     Mutation(
         "a module traced at the usual length, though its window is longer",

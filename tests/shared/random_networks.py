@@ -13,6 +13,8 @@ from torch.nn import functional
 LENGTHS = (64, 61, 90, 41)
 """At which a network is tried while it is composed."""
 _MOST_FRAMES = 400
+_SPECTRAL = 8
+"""One network in so many is between a short-time Fourier transform and its inverse."""
 _TRIES = 40
 
 
@@ -21,28 +23,70 @@ class Network:
     """A network and what it is made of.
 
     Attributes:
-        module: [batch, 4, time], or [batch, time, 4], to one or two results.
+        module: [batch, 4, time], [batch, time, 4] or [batch, time], to one or two results.
         spec: of its input.
-        time_last: whether time is the input's last axis.
+        shape: of its input, batch and time by name.
         text: its parts, in order.
     """
 
     module: nn.Module
     spec: str
-    time_last: bool
+    shape: tuple[int | str, ...]
     text: str
+
+    def signal(self, batch: int, frames: int) -> Tensor:
+        """Noise, in float64."""
+        sizes = {"batch": batch, "time": frames}
+        return torch.randn([sizes.get(dim, dim) for dim in self.shape], dtype=torch.float64)
 
 
 def compose(seed: int) -> Network:
     """The network of that seed."""
     pick = Random(seed)
     torch.manual_seed(seed)
-    body = _chain(pick, pick.randint(1, 5), depth=0)
+    module, shape, text = _spectral(pick) if seed % _SPECTRAL == _SPECTRAL - 1 else _whole(pick)
+    spec = f"float32[{', '.join(map(str, shape))}]"
+    return Network(_shaken(module).eval(), spec, shape, f"seed {seed}: {text}")
+
+
+def _whole(pick: Random) -> tuple[nn.Module, tuple[int | str, ...], str]:
+    body = _chain(pick, pick.randint(1, 3), depth=0)
     time_last, tapped = pick.choice([True, False]), pick.random() < 0.15
     module = _Whole(body, time_last=time_last, tap=_tap(pick) if tapped else None)
-    axes = f"{CHANNELS}, time" if time_last else f"time, {CHANNELS}"
-    text = f"seed {seed}: {body.text}" + (f"; beside it: {module.tap.text}" if module.tap else "")
-    return Network(_shaken(module).eval(), f"float32[batch, {axes}]", time_last, text)
+    shape = ("batch", CHANNELS, "time") if time_last else ("batch", "time", CHANNELS)
+    return module, shape, body.text + (f"; beside it: {module.tap.text}" if module.tap else "")
+
+
+def _spectral(pick: Random) -> tuple[nn.Module, tuple[int | str, ...], str]:
+    """A waveform's transform, masked by what a network makes of it, and back."""
+    size = pick.choice([8, 16])
+    hop, center = size // pick.choice([2, 4]), pick.random() < 0.7
+    inner = _same_length(pick)
+
+    def compute(m: Block, x: Tensor) -> Tensor:
+        # The window is nowhere zero, so that without center the first samples are defined.
+        options = {"window": m.enter.window, "center": center}
+        spectrum = torch.stft(x, size, hop, **options, return_complex=True)
+        y = m.inner(m.enter(spectrum.abs().transpose(1, 2)).transpose(1, 2))
+        mask = m.leave(y.transpose(1, 2)).transpose(1, 2).sigmoid()
+        return torch.istft(spectrum * mask, size, hop, **options)
+
+    enter, leave = nn.Linear(size // 2 + 1, CHANNELS), nn.Linear(CHANNELS, size // 2 + 1)
+    enter.register_buffer("window", torch.hamming_window(size))
+    text = f"stft {size}, hop {hop}, center: {center} > {inner.text} > istft"
+    module = Block(text, compute, enter=enter, inner=inner, leave=leave)
+    return module, ("batch", "time"), text
+
+
+def _same_length(pick: Random) -> Block:
+    """Blocks that give as many frames as they take."""
+    for _ in range(_TRIES):
+        body = _chain(pick, pick.randint(1, 2), depth=1)
+        with torch.no_grad():
+            counts = [body(torch.zeros(1, CHANNELS, n)).shape[-1] for n in LENGTHS]
+        if counts == list(LENGTHS):
+            return body
+    raise AssertionError("no network keeps the length")
 
 
 class _Whole(nn.Module):
@@ -118,7 +162,7 @@ def _results(block: Block, signals: list[Tensor]) -> list[Tensor] | None:
 
 def residual(pick: Random, depth: int) -> Block:
     """What comes out may be shorter, or longer: the ends that fit are added."""
-    body = _chain(pick, pick.randint(1, 3), depth)
+    body = _chain(pick, pick.randint(1, 2), depth)
     side = pick.choice(["both start", "cut to x", "x cut"])
 
     def compute(m: Block, x: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -74,6 +75,18 @@ def assert_same(
     whole, parts = streamed.whole(x), streamed.chunks(x, lengths)
     for got, expected in zip(parts, whole, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=atol)
+
+
+def some_quick(cases: Mapping[str, Any], *quick: str) -> list[Any]:
+    """Cases by their names; the others are slow."""
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            id=name,
+            marks=[] if name in quick else [pytest.mark.slow],
+        )
+        for name, case in cases.items()
+    ]
 
 
 def initial(streamed: Streamed, name: str) -> Tensor:

@@ -202,7 +202,8 @@ def _convolution(node: Node, known: _Known, place: Place | None) -> None:
     rank = spatial_rank(node)
     spatial = found.axis - (source.meta["val"].ndim - rank)
     if spatial < 0:
-        if found.axis == 1 and source.meta["val"].ndim == rank + 2:
+        mixes_channels = weight is not None  # a pool has none, and takes each on its own
+        if mixes_channels and found.axis == 1 and source.meta["val"].ndim == rank + 2:
             raise refuse(node, "it takes time for channels", "put channels on axis 1")
         return
     kernel = list(weight.meta["val"].shape[2:]) if isinstance(weight, Node) else None

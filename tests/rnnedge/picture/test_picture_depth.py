@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from rnnedge.report.picture.build import Network
 from rnnedge.report.picture.parts import take_apart
 from rnnedge.report.picture.units import Unit
@@ -102,6 +104,7 @@ def test_a_box_that_is_taken_apart_twice_loses_nothing(net) -> None:
     assert sorted(unit.key for (unit,) in after.values()) == ["m0", "m1", "m2"]
 
 
+@pytest.mark.slow
 def test_the_picture_does_not_hang_on_the_order_of_sets(u_net, tmp_path) -> None:
     file = u_net.save(tmp_path / "u.onnx")
     command = [
