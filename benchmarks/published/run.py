@@ -110,13 +110,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all when none is given")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown, at the end")
-    parser.add_argument("--list", action="store_true", help="the names only")
+    parser.add_argument("--list", action="store_true", help="names and sources only")
     given = parser.parse_args()
     known = cases()
     if unknown := set(given.names) - set(known):
         parser.error(f"no network {sorted(unknown)}; there are {', '.join(known)}")
     if given.list:
-        print("\n".join(known))
+        print("\n".join(f"{case.name}\t{case.source}" for case in known.values()))
         return 0
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
