@@ -142,7 +142,7 @@ def test_a_table_of_positions_has_an_end_and_a_stream_has_none():
         def forward(self, x):
             return x + self.table[: x.shape[1]]
 
-    with pytest.raises(Exception, match="at most 1000(.|\\n)*rounded up"):
+    with pytest.raises(Exception, match=r"at most 1000(.|\n)*rounded up"):
         Streamed(Table(), BTF)
 
 

@@ -326,9 +326,9 @@ def _check_bound(program: Program, name: str, dim: str, given: SymInt) -> None:
             raise FrozenSizeError(
                 f"forward works for an axis {dim!r} of at most {upper} in {name!r}",
                 where=f"input {name!r}",
-                fix="a stream has no end: look for a table of positions, or a buffer, of that length "
-                "(compute positions instead of looking them up), and for padding to a length that "
-                "is rounded up (leave it out, or pad before the module is called)",
+                fix="a stream has no end: look for a table of positions, or a buffer, of that "
+                "length (compute positions instead of looking them up), and for padding to a "
+                "length that is rounded up (leave it out, or pad before the module is called)",
             )
 
 
