@@ -198,12 +198,6 @@ CASES = [
         MONO,
     ),
     Case(
-        "torchaudio-wav2letter",
-        "torchaudio 2.11.0",
-        torchaudio("wav2letter", "Wav2Letter", input_type="mfcc", num_features=13),
-        {"x": "float32[batch, 13, time]"},
-    ),
-    Case(
         "torchaudio-deepspeech",
         "torchaudio 2.11.0",
         torchaudio("deepspeech", "DeepSpeech", n_feature=16, n_hidden=16),

@@ -99,6 +99,13 @@ def test_what_sums_over_time_is_refused_by_its_reason(module, reason):
         to_stream(capture(module.eval(), bind(module, inputs)))
 
 
+@pytest.mark.parametrize("name", ["mean", "sum"])
+def test_the_way_out_of_what_sums_over_time_is_the_frames_so_far(name):
+    with pytest.raises(StreamingError, match=f"{name} runs along time") as error:
+        Streamed(Lambda(lambda m, x: x - getattr(x, name)((1, 2), keepdim=True)), SPECTRUM)
+    assert "torch.cumsum" in error.value.fix
+
+
 def test_group_norm_of_each_frame_streams():
     def normalised(m, x):
         frames = x.transpose(1, 2).flatten(0, 1)

@@ -26,7 +26,7 @@ from rnnedge_exporters.capture.call import (
 )
 from rnnedge_exporters.capture.lengths import longer
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
-from rnnedge_exporters.errors import CaptureError, first_lines
+from rnnedge_exporters.errors import CaptureError, first_lines, user_lines
 from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME
 
@@ -161,7 +161,7 @@ def _export(module: nn.Module, call: Call, unit: int) -> ExportedProgram:
         except Exception as error:
             raise CaptureError(
                 f"torch.export cannot trace forward with free axes: {_summary(error)}",
-                where=f"{type(module).__name__}.forward",
+                where=", ".join([f"{type(module).__name__}.forward", *user_lines(error)]),
                 fix="where forward uses the value of a length (a Python loop over time, `if` on a "
                 "size), write it with tensor operations; or give that axis a fixed size in --input",
             ) from first
