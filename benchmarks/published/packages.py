@@ -124,7 +124,7 @@ def open_unmix(**options: Any) -> nn.Module:
 def encodec(half: str) -> nn.Module:
     package = part_of("encodec", "modules")
     sizes = {"dimension": 8, "n_filters": 4, "ratios": [4, 2], "causal": True, "lstm": 1}
-    return getattr(package, half)(**sizes)
+    return Only(getattr(package, half)(**sizes))
 
 
 def vocos_backbone() -> nn.Module:
