@@ -115,6 +115,23 @@ def nam_wavenet() -> nn.Module:
     return Only(net, past=net.receptive_field - 1)
 
 
+def open_unmix(**options: Any) -> nn.Module:
+    part_of("torchaudio", "models")  # imported for transforms that its network does not use
+    package = part_of("openunmix", "model")
+    return package.OpenUnmix(nb_bins=17, hidden_size=12, nb_layers=2, **options)
+
+
+def encodec(half: str) -> nn.Module:
+    package = part_of("encodec", "modules")
+    sizes = {"dimension": 8, "n_filters": 4, "ratios": [4, 2], "causal": True, "lstm": 1}
+    return Only(getattr(package, half)(**sizes))
+
+
+def vocos_backbone() -> nn.Module:
+    package = part_of("vocos", "models")
+    return Only(package.VocosBackbone(16, dim=12, intermediate_dim=24, num_layers=2))
+
+
 MONO = {"x": "float32[batch, 1, time]"}
 FEATURES = {"x": "float32[batch, 16, time]"}
 SENSORS = {"x": "float32[batch, 6, time]"}
@@ -144,6 +161,21 @@ CASES = [
     Case("td-conv-net-global", "asteroid 0.7.0", lambda: tasnet_masks("gLN", False), FEATURES),
     Case("lstm-masker", "asteroid 0.7.0", lstm_masks, FEATURES),
     Case("dprnn", "asteroid 0.7.0", dprnn, FEATURES),
+    Case(
+        "open-unmix-unidirectional",
+        "openunmix 1.3.0",
+        lambda: open_unmix(unidirectional=True),
+        {"x": "float32[batch, 2, 17, time]"},
+    ),
+    Case("open-unmix", "openunmix 1.3.0", open_unmix, {"x": "float32[batch, 2, 17, time]"}),
+    Case("encodec-encoder", "encodec 0.1.1", lambda: encodec("SEANetEncoder"), MONO),
+    Case(
+        "encodec-decoder",
+        "encodec 0.1.1",
+        lambda: encodec("SEANetDecoder"),
+        {"x": "float32[batch, 8, time]"},
+    ),
+    Case("vocos-backbone", "vocos 0.1.0", vocos_backbone, FEATURES),
     Case("nam-wavenet", "neural-amp-modeler 0.13.0", nam_wavenet, MONO),
     Case(
         "conformer-conv-causal",
@@ -164,12 +196,6 @@ CASES = [
         torchaudio("conv_tasnet", "ConvTasNet", enc_num_feats=16, msk_num_feats=8,
                    msk_num_hidden_feats=8, msk_num_layers=2, msk_num_stacks=2),
         MONO,
-    ),
-    Case(
-        "torchaudio-wav2letter",
-        "torchaudio 2.11.0",
-        torchaudio("wav2letter", "Wav2Letter", input_type="mfcc", num_features=13),
-        {"x": "float32[batch, 13, time]"},
     ),
     Case(
         "torchaudio-deepspeech",

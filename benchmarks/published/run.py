@@ -1,7 +1,7 @@
 """Exports published networks with random weights and proves them: a table of what streams.
 
-``python benchmarks/published/run.py [--markdown] [NAME ...]``. Networks whose package is not
-installed are skipped with a message.
+``python benchmarks/published/run.py [--markdown | --list] [NAME ...]``. Networks whose package is
+not installed are skipped with a message; ``requirements.txt`` says how to install them all.
 """
 
 from __future__ import annotations
@@ -15,26 +15,43 @@ from pathlib import Path
 
 import deepfilter
 import packages
+import recognition
 import sensors
 import spectral
 import speech
 import torch
 import waveform
 from case import Case
+from tables import tables
 
 import rnnedge
 
-FAMILIES = (spectral, deepfilter, waveform, speech, sensors, packages)
+FAMILIES = (spectral, deepfilter, waveform, speech, recognition, sensors, packages)
+HEAD = ("network", "source", "streams", "states", "delay", "rate", "chunk", "error")
+WIDTHS = (25, 24, 8, 7, 8, 8, 6, 5)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one network; `text` is the cells after its name and source."""
+    """What became of one network.
 
-    case: Case
+    Attributes:
+        name: of the network.
+        source: its paper or package.
+        streams: ``yes``, ``refused``, ``skipped``, or ``WRONG``: exported, and not the same.
+        cells: states, delay, rate, chunk multiple, error; empty when it was not exported.
+        note: why it is skipped or wrong, or what was refused.
+        where: in it, when it is refused.
+        fix: what would work, when it is refused.
+    """
+
+    name: str
+    source: str
     streams: str
-    text: tuple[str, ...]
+    cells: tuple[str, ...] = ()
     note: str = ""
+    where: str = ""
+    fix: str = ""
 
 
 def cases() -> dict[str, Case]:
@@ -48,7 +65,7 @@ def try_case(case: Case) -> Row:
     try:
         module = case.make().eval()
     except ImportError as error:
-        return Row(case, "skipped", (), str(error))
+        return Row(case.name, case.source, "skipped", note=str(error))
     for layer in module.modules():  # statistics that are not those of an untrained network
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
             layer.running_mean.uniform_(-0.5, 0.5)
@@ -57,7 +74,8 @@ def try_case(case: Case) -> Row:
         try:
             result = rnnedge.export(module, Path(folder) / "out.onnx", inputs=case.inputs)
         except rnnedge.RnnEdgeError as error:
-            return Row(case, "refused", (), f"{error.what} | {error.where}")
+            refusal = {"note": error.what, "where": error.where, "fix": error.fix}
+            return Row(case.name, case.source, "refused", **refusal)
     return _row(case, result)
 
 
@@ -67,52 +85,53 @@ def _row(case: Case, result: rnnedge.ExportResult) -> Row:
     failed = [f"{check.name}: {check.detail}" for check in report.checks if not check.passed]
     outputs = contract.outputs
     worst = max(t.max_abs / t.allowed_abs for t in report.tensors if t.allowed_abs)
-    text = (
+    cells = (
         str(len(contract.states)),
         ", ".join(str(output.delay) for output in outputs),
         ", ".join(str(output.ratio) for output in outputs),
         str(contract.chunk_multiple),
         f"{worst:.2f}",
     )
-    return Row(case, "yes" if result.kept else "WRONG", text, "; ".join(failed))
+    streams = "yes" if result.kept else "WRONG"
+    return Row(case.name, case.source, streams, cells, "; ".join(failed))
 
 
-HEAD = ("network", "source", "streams", "states", "delay", "rate", "chunk", "error")
-WIDTHS = (25, 24, 8, 7, 8, 8, 6, 5)
-
-
-def show(row: Row, *, markdown: bool) -> None:
-    cells = (row.case.name, row.case.source, row.streams, *(row.text or (row.note,)))
-    if markdown:
-        print("| " + " | ".join(cells) + " |")
-    else:
-        print(" ".join(c.ljust(w) for c, w in zip(cells, WIDTHS, strict=False)))
-    if row.text and row.note:
-        print(f"  {row.note}")
+def show(row: Row) -> None:
+    """One line, and what there is to say."""
+    cells = (row.name, row.source, row.streams, *row.cells)
+    print(" ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=False)).rstrip())
+    for text in (row.note, row.where, row.fix):
+        if text:
+            print(f"    {text}")
     sys.stdout.flush()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all when none is given")
-    parser.add_argument("--markdown", action="store_true", help="rows of a table in Markdown")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown, at the end")
+    parser.add_argument("--list", action="store_true", help="names and sources only")
     given = parser.parse_args()
     known = cases()
     if unknown := set(given.names) - set(known):
         parser.error(f"no network {sorted(unknown)}; there are {', '.join(known)}")
+    if given.list:
+        print("\n".join(f"{case.name}\t{case.source}" for case in known.values()))
+        return 0
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    rows = []
     if not given.markdown:
         print(" ".join(h.ljust(w) for h, w in zip(HEAD, WIDTHS, strict=True)))
-    rows = []
     for name in given.names or known:
         rows.append(try_case(known[name]))
-        show(rows[-1], markdown=given.markdown)
-    counts = {kind: sum(row.streams == kind for row in rows) for kind in ("yes", "refused")}
+        if not given.markdown:
+            show(rows[-1])
+    if given.markdown:
+        print(tables(rows))
+    count = {kind: sum(row.streams == kind for row in rows) for kind in ("yes", "refused")}
     skipped = sum(row.streams == "skipped" for row in rows)
-    print(
-        f"{counts['yes']} stream, {counts['refused']} refused, {skipped} skipped", file=sys.stderr
-    )
+    print(f"{count['yes']} stream, {count['refused']} refused, {skipped} skipped", file=sys.stderr)
     print("error: relative to what is allowed (docs/parity.md); docs/published.md", file=sys.stderr)
     return int(any(row.streams == "WRONG" for row in rows))
 

@@ -1,5 +1,7 @@
 """Capturing a module whole, and refusing what a graph cannot hold."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -173,6 +175,18 @@ def test_no_result_is_lost_when_names_collide():
             return {"x": self.gru(x)[0], "x_out": 2 * self.gru(x)[0]}
 
     assert list(captured(Named()).outputs) == ["x_out", "x_out_out"]
+
+
+def test_a_number_that_forward_takes_out_of_a_tensor_is_refused_with_its_line():
+    class Listed(nn.Module):
+        def forward(self, x):
+            axes = torch.arange(1, x.ndim).tolist()
+            return x - x.mean(axes, keepdim=True)
+
+    with pytest.raises(CaptureError, match="cannot trace forward") as error:
+        captured(Listed())
+    assert re.search(r"test_capture\.py:\d+: return x - x\.mean", error.value.where)
+    assert "rnnedge_exporters" not in str(error.value)
 
 
 def test_a_packed_sequence_is_refused():

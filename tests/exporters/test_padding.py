@@ -160,3 +160,40 @@ def test_joining_zeros_of_a_shape_behind_a_window_is_padding():
         return torch.cat([torch.zeros_like(y[..., :2]), y], -1)
 
     assert_streams(streamed(compute, c=conv()), shortest=4)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda rows, m: torch.cat([m[0](rows[..., :2]), m[1](rows[..., 2:])], -1),
+        lambda rows, m: torch.cat([m[0](rows[..., :2])[:, :-1], torch.ones_like(rows[:, :2])], 1),
+        lambda rows, m: functional.pad(m[0](rows[..., :2]), (0, 1, 2, 0), value=0.5),
+    ],
+    ids=["halves of the features", "constants", "padding"],
+)
+def test_other_axes_are_padded_and_joined_where_time_is_folded_into_the_batch(compute):
+    def folded(m, x):
+        rows = x.flatten(0, 1)  # [batch * time, bands, features]
+        return compute(rows, [lambda y: m.a(y)[0], lambda y: m.b(y)[0]]).unflatten(
+            0, (x.shape[0], x.shape[1])
+        )
+
+    a, b = (nn.GRU(2, 2, batch_first=True, bidirectional=True) for _ in range(2))
+    net = assert_streams(streamed(folded, "float32[batch, time, 5, 4]", a=a, b=b))
+    assert net.states == {}
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda y: functional.pad(y, (2, 0)),
+        lambda y: torch.cat([y.new_zeros(y.shape[0], 2), y], 1),
+    ],
+    ids=["pad", "cat"],
+)
+def test_adding_frames_where_time_is_folded_is_refused(compute):
+    assert_refused(
+        "it adds frames along an axis in which time is folded with something else",
+        lambda m, x: compute(x.flatten(1)),
+        fix="add them before time is folded",
+    )

@@ -1,6 +1,7 @@
 """Slices of time; tests are named after the rules of `shifts.py`."""
 
 import pytest
+import torch
 from rules import BTC, assert_refused, assert_streams, streamed
 from torch import nn
 from torch.nn import functional
@@ -102,3 +103,13 @@ def test_a_part_that_grows_with_the_signal_is_refused():
         BTC,
         fix="keep all frames but a number of them",
     )
+
+
+def test_as_many_frames_from_the_end_as_the_shorter_of_two_has_are_a_cut_at_the_start():
+    def compute(m, x):
+        long = functional.pad(x, (6, 0))
+        kept = torch.sym_min(m.c(long).shape[-1], long.shape[-1])
+        return (long[..., -kept:] + m.c(long))[..., -(kept - 4) :] + x
+
+    net = assert_streams(streamed(compute, c=nn.Conv1d(4, 4, 3)))
+    assert net.delay == 0

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
 from rnnedge_exporters.capture.call import inference, run
@@ -20,6 +22,7 @@ from rnnedge_exporters.errors import CaptureError
 _ABSENT = object()
 _OF_TORCH = frozenset(vars(nn.Module())) - {"training"} | {"_flat_weights", "_flat_weight_refs"}
 """What torch's own classes keep in a module: parameters, hooks, lists of weights."""
+_COMPUTING = (WeightNorm, SpectralNorm)
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -28,8 +31,11 @@ def copied(module: nn.Module) -> nn.Module:
     Raises:
         CaptureError: it cannot be copied.
     """
+    # Weights that torch's older hooks compute (weight_norm) are results, which deepcopy refuses.
+    results = (v for m in module.modules() for v in vars(m).values() if isinstance(v, Tensor))
+    memo = {id(result): result.detach().clone() for result in results if not result.is_leaf}
     try:
-        twin = copy.deepcopy(module)
+        twin = copy.deepcopy(module, memo)
     except Exception as error:
         raise CaptureError(
             f"the module cannot be copied ({type(error).__name__}: {error})",
@@ -71,7 +77,10 @@ def _held(module: nn.Module) -> dict[str, Any]:
     """Buffers and plain attributes of all submodules by path; objects by what they hold."""
     held: dict[str, Any] = {}
     for path, child in module.named_modules():
-        own = {k: v for k, v in vars(child).items() if k not in _OF_TORCH} | child._buffers
+        # What these hooks compute from parameters, they compute before each call.
+        hooks = (h for h in child._forward_pre_hooks.values() if isinstance(h, _COMPUTING))
+        left_out = _OF_TORCH | {hook.name for hook in hooks}
+        own = {k: v for k, v in vars(child).items() if k not in left_out} | child._buffers
         for name, value in own.items():
             held[f"{path}.{name}".lstrip(".")] = _contents(value)
     return held

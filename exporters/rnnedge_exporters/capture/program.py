@@ -26,7 +26,7 @@ from rnnedge_exporters.capture.call import (
 )
 from rnnedge_exporters.capture.lengths import longer
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
-from rnnedge_exporters.errors import CaptureError, first_lines
+from rnnedge_exporters.errors import CaptureError, first_lines, user_lines
 from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME
 
@@ -161,7 +161,7 @@ def _export(module: nn.Module, call: Call, unit: int) -> ExportedProgram:
         except Exception as error:
             raise CaptureError(
                 f"torch.export cannot trace forward with free axes: {_summary(error)}",
-                where=f"{type(module).__name__}.forward",
+                where=", ".join([f"{type(module).__name__}.forward", *user_lines(error)]),
                 fix="where forward uses the value of a length (a Python loop over time, `if` on a "
                 "size), write it with tensor operations; or give that axis a fixed size in --input",
             ) from first
@@ -326,8 +326,9 @@ def _check_bound(program: Program, name: str, dim: str, given: SymInt) -> None:
             raise FrozenSizeError(
                 f"forward works for an axis {dim!r} of at most {upper} in {name!r}",
                 where=f"input {name!r}",
-                fix="look for a table of positions, or a buffer, of that length; compute positions "
-                "instead of looking them up, as a stream has no end",
+                fix="a stream has no end: look for a table of positions, or a buffer, of that "
+                "length (compute positions instead of looking them up), and for padding to a "
+                "length that is rounded up (leave it out, or pad before the module is called)",
             )
 
 

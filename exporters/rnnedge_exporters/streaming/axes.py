@@ -11,6 +11,8 @@ Rules:
        view precedes it after.
     3. Any other operator leaves the axis as it found it, folded or not; one that makes it longer or
        shorter is refused, unless a pass of its own knows it.
+    4. The lesser of sizes that differ by a number is that one of them, and so is the greater: the
+       tracer leaves open which it is (``x[..., -n:]``, n as long as another tensor).
 """
 
 from __future__ import annotations
@@ -59,8 +61,21 @@ class OddAxisError(Exception):
 
 
 def size(dim: int | SymInt) -> sympy.Expr:
-    """A dimension as an expression."""
-    return cast("sympy.Expr", dim.node.expr if isinstance(dim, SymInt) else sympy.Integer(dim))
+    """A dimension as an expression; rule 4."""
+    expression = dim.node.expr if isinstance(dim, SymInt) else sympy.Integer(dim)
+    return cast("sympy.Expr", expression.replace(_is_extreme, _settled))
+
+
+def _is_extreme(part: sympy.Basic) -> bool:
+    return type(part).__name__ in ("Min", "Max")  # torch's own classes, or sympy's
+
+
+def _settled(extreme: sympy.Expr) -> sympy.Expr:
+    offsets = [sympy.expand(part - extreme.args[0]) for part in extreme.args]
+    if not all(offset.is_number for offset in offsets):
+        return extreme
+    chosen = (min if type(extreme).__name__ == "Min" else max)(offsets)
+    return cast("sympy.Expr", extreme.args[offsets.index(chosen)])
 
 
 def shape_of(node: Node) -> list[sympy.Expr]:

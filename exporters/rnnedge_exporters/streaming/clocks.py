@@ -54,7 +54,13 @@ from rnnedge_exporters.streaming.frames import SHAPES_ONLY, check_frames, takes_
 from rnnedge_exporters.streaming.joins import Blank, Join, clock_join
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.naming import Names
-from rnnedge_exporters.streaming.padding import PADS, clock_joined, clock_pad
+from rnnedge_exporters.streaming.padding import (
+    PADS,
+    clock_joined,
+    clock_pad,
+    joins_time,
+    pads_time,
+)
 from rnnedge_exporters.streaming.plan import Plan, Timed
 from rnnedge_exporters.streaming.positions import clock_positions
 from rnnedge_exporters.streaming.program import time_symbol, time_unit
@@ -219,7 +225,7 @@ class Clocks:
             return Timed(replace(inputs, flow=Flow.LATEST, place=None))
         axis = find_axis(node, self._time)
         timed = None
-        if name == "cat":
+        if name == "cat" and inputs.place is not None and joins_time(node, inputs.place):
             length = self._length_at(node, axis)
             timed = clock_joined(node, self._program, self.clocks, length)
         elif first is node.args[0] and inputs.place is not None:
@@ -235,7 +241,7 @@ class Clocks:
     ) -> Timed | None:
         """What the passes say of an operator along time; None when it does not run along time."""
         name = operator_name(node)
-        if name in PADS:
+        if name in PADS and pads_time(node, place):
             return clock_pad(node, inputs, self._length_at(node, axis))
         if name in ("slice", "select") and axis_of(node) == place.axis and not place.is_folded:
             if name == "select" or axis is None:

@@ -122,9 +122,15 @@ def _along_axis(node: Node, known: _Known, place: Place | None) -> None:
     ndim = source.meta["val"].ndim
     axes = range(ndim) if dims is None or dims == [] else dims if isinstance(dims, list) else [dims]
     if found.axis in {axis % ndim for axis in axes} and not _is_whole(arguments):
-        raise refuse(node, f"{operator_name(node)} runs along time", _OVER_TIME)
+        name = operator_name(node)
+        fix = _SO_FAR if name in ("mean", "sum", "var", "std") else _OVER_TIME
+        raise refuse(node, f"{name} runs along time", fix)
 
 
+_SO_FAR = (
+    "take it over the frames so far (torch.cumsum, for a mean divided by their number), or over a "
+    f"window of them (avg_pool1d); or {SEQUENCE_MODE}"
+)
 _OVER_TIME = "let it run over another axis, or " + SEQUENCE_MODE
 
 

@@ -10,6 +10,8 @@ Rules:
     4. Negative padding cuts frames off, as a slice does.
     5. Joining constant frames before or after a signal (``cat``) is padding with them.
     6. Padding that wraps around is refused.
+    7. Padding and joining along other axes leave time alone, wherever it is folded; along an axis
+       that holds more than time they are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.streaming.arguments import arguments_of, source_of
+from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Edges, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
 from rnnedge_exporters.streaming.length import Length
@@ -69,11 +72,35 @@ class Pad:
         return value
 
 
-def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed | None:
-    """Rules 1 to 4 and 6; None when the padding is of other axes only.
+def pads_time(node: Node, place: Place) -> bool:
+    """Rule 7: whether a ``pad`` is along the axis of its argument's frames."""
+    pad = list(arguments_of(node)["pad"])
+    index = 2 * (source_of(node).meta["val"].ndim - 1 - place.axis)
+    along = index < len(pad) and pad[index : index + 2] != [0, 0]
+    return along and _holds_time_alone(node, place)
+
+
+def joins_time(node: Node, place: Place) -> bool:
+    """Rule 7: whether a ``cat`` is along the axis of its first signal's frames."""
+    along = axis_of_cat(node) == place.axis and len(node.all_input_nodes) > 1
+    return along and _holds_time_alone(node, place)
+
+
+def _holds_time_alone(node: Node, place: Place) -> bool:
+    if place.is_folded:
+        raise refuse(
+            node,
+            "it adds frames along an axis in which time is folded with something else",
+            f"add them before time is folded; or {SEQUENCE_MODE}",
+        )
+    return True
+
+
+def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed:
+    """Rules 1 to 4 and 6.
 
     Args:
-        node: a ``pad``.
+        node: a ``pad`` of time.
         inputs: the clock of its argument.
         length: of the result, as the tracer has it.
     """
@@ -81,8 +108,6 @@ def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed | None:
     source, pad = source_of(node), list(given["pad"])
     assert inputs.place is not None  # noqa: S101 - it has frames
     index = 2 * (source.meta["val"].ndim - 1 - inputs.place.axis)
-    if index >= len(pad) or pad[index : index + 2] == [0, 0]:
-        return None
     if not all(isinstance(amount, int) for amount in pad):
         raise refuse(node, "how much it pads depends on a length", "pad by a number of frames")
     left, right = pad[index : index + 2]
@@ -135,22 +160,18 @@ def _cut(inputs: Clock, left: int, right: int) -> Edges | None:
     return replace(inputs.edges, left=inputs.edges.left + left, right=inputs.edges.right + right)
 
 
-def clock_joined(node: Node, program: Program, clocks: Any, length: Length) -> Timed | None:
-    """Rule 5; None when nothing is joined along time.
+def clock_joined(node: Node, program: Program, clocks: Any, length: Length) -> Timed:
+    """Rule 5.
 
     Args:
-        node: a ``cat``.
+        node: a ``cat`` along time.
         program: the whole-sequence program.
         clocks: of its nodes.
         length: of the result, as the tracer has it.
     """
     parts = list(node.args[0]) if isinstance(node.args[0], (list, tuple)) else []
     signals = [i for i, part in enumerate(parts) if clocks[part].flow is Flow.FRAMES]
-    if not signals:
-        return None
     inputs = clocks[parts[signals[0]]]
-    if axis_of_cat(node) != inputs.place.axis or len(parts) == 1:
-        return None
     if len(signals) > 1:
         raise refuse(
             node,
