@@ -188,7 +188,7 @@ MUTATIONS = [
     ),
     Mutation(
         "states that are not handed on",
-        _S + "writer.py",
+        _S + "nodes.py",
         "self.states = [s.ending(end) if s.start is start else s for s in self.states]",
         "return",
         "windows",
@@ -285,7 +285,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a frame before the signal that gets weight",
-        _S + "attention.py",
+        _S + "attention_steps.py",
         "absent = writer.call(node, aten.lt.Scalar, index, 0)",
         "absent = writer.call(node, aten.lt.Scalar, index, -1)",
         "attention",
@@ -293,14 +293,14 @@ MUTATIONS = [
     ),
     Mutation(
         "a frame after the signal that gets weight",
-        _S + "attention.py",
+        _S + "attention_steps.py",
         "after = writer.call(node, aten.ge.Tensor, index, end)",
         "after = writer.call(node, aten.gt.Tensor, index, end)",
         "attention",
     ),
     Mutation(
         "queries that do not wait for the frames ahead",
-        _S + "attention.py",
+        _S + "attention_steps.py",
         "queries = writer.delayed(node, query, self.delay - writer.clocks[query].delay)",
         "queries = writer.value(query)",
         "attention",

@@ -19,9 +19,8 @@ Rules:
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,17 +31,15 @@ from torch.fx import Node
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.arguments import arguments_of
+from rnnedge_exporters.streaming.attention_steps import Attention, Band, Scores, time_axis
 from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, evaluate
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
-from rnnedge_exporters.streaming.writer import Writer, aten
 
 PAIRS = Clock(Flow.PAIRS)
-_UNSEEN = -1e30
-"""A score that gets no weight. Finite, so that frames before the signal stay finite, too."""
 _HIDDEN = -1e4
 """A score from which on softmax gives zero beside any other, in float32."""
 _PRODUCTS = frozenset({"matmul", "bmm"})
@@ -55,25 +52,6 @@ _OF_POSITIONS = frozenset(
     | {"expand", "transpose", "t", "permute", "to", "_to_copy", "clone", "scalar_tensor", "div"}
     | {"new_ones", "new_zeros", "new_full", "clamp", "log", "float", "bool", "lift_fresh_copy"}
 )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What has become of ``matmul(q, k^T)`` so far.
-
-    Attributes:
-        query: [..., time, features].
-        key: [..., features, time].
-        product: the two multiplied.
-        steps: the operators after the product, in order.
-        is_weights: softmax was applied.
-    """
-
-    query: Node
-    key: Node
-    product: Node
-    steps: tuple[Node, ...] = ()
-    is_weights: bool = False
 
 
 class Attentions:
@@ -132,7 +110,7 @@ class Attentions:
     def _without_scores(self, node: Node, name: str) -> Timed:
         if name in _PRODUCTS or name == "baddbmm":
             query, key = [arg for arg in node.args if isinstance(arg, Node)][-2:]
-            if _time_axis(query, self._clocks) == -2 and _time_axis(key, self._clocks) == -1:
+            if time_axis(query, self._clocks) == -2 and time_axis(key, self._clocks) == -1:
                 steps = (node,) if name == "baddbmm" else ()
                 self._scores[node] = Scores(query, key, node, steps)
                 return Timed(PAIRS)
@@ -167,7 +145,7 @@ class Attentions:
 
     def _product(self, node: Node, scores: Scores) -> Timed:
         value = next(a for a in node.args if isinstance(a, Node) and a not in self._scores)
-        if node.args[1] is not value or _time_axis(value, self._clocks) != -2:
+        if node.args[1] is not value or time_axis(value, self._clocks) != -2:
             raise _unlimited(node)
         return self._timed(node, scores, value)
 
@@ -179,7 +157,7 @@ class Attentions:
         if mask not in self._masks:
             raise refuse(node, "its mask is computed from the signal", _WAY_OUT)
         query, key, value = given["query"], given["key"], given["value"]
-        if any(_time_axis(part, self._clocks) != -2 for part in (query, key, value)):
+        if any(time_axis(part, self._clocks) != -2 for part in (query, key, value)):
             raise _unlimited(node)
         return self._timed(node, Scores(query, key, node, (node,)), value)
 
@@ -243,156 +221,6 @@ class Attentions:
                 _WAY_OUT,
             )
         return middle
-
-
-@dataclass(frozen=True)
-class Band:
-    """The frames that a frame attends to.
-
-    Attributes:
-        back: frames before it.
-        ahead: frames after it.
-        tables: each mask by distance, from `ahead` frames after to `back` frames before.
-    """
-
-    back: int
-    ahead: int
-    tables: Mapping[Node, Tensor] = field(compare=False, hash=False)
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Attention to a window of time; a `Plan`."""
-
-    scores: Scores
-    value: Node
-    band: Band
-    delay: int
-    masks: frozenset[Node]
-
-    def __str__(self) -> str:
-        return f"context of {self._past} keys and values"
-
-    def write(self, node: Node, writer: Writer) -> Node:
-        """See `Plan`."""
-        query, key, value = self.scores.query, self.scores.key, self.value
-        others = self.delay - self.band.ahead
-        queries = writer.delayed(node, query, self.delay - writer.clocks[query].delay)
-        keys = self._window(node, key, "keys", others, writer)
-        values = self._window(node, value, "values", others, writer)
-        is_fused = operator_name(node) == "scaled_dot_product_attention"
-        if is_fused:
-            keys = writer.call(node, aten.transpose.int, keys, -2, -1)
-        scores = writer.call(node, aten.matmul.default, queries, keys)
-        apart = self._distances(node, key, writer)
-        if is_fused:
-            scores = self._fused_steps(node, scores, apart, writer)
-        else:
-            scores = self._steps(node, scores, apart, writer)
-        return writer.call(node, aten.matmul.default, scores, values)
-
-    @property
-    def _past(self) -> int:
-        return self.band.back + self.band.ahead
-
-    def _window(self, node: Node, source: Node, role: str, delay: int, writer: Writer) -> Node:
-        """Rule 4."""
-        chunk = writer.delayed(node, source, delay - writer.clocks[source].delay)
-        return writer.extended(node, source, self._past, role=role, chunk=chunk, delay=delay)
-
-    def _distances(self, node: Node, key: Node, writer: Writer) -> Node:
-        """Column minus row, 0 to `_past` inside the band; [rows, columns]."""
-        count = writer.frames(writer.clocks[key].rate)
-        total = writer.call(node, operator.add, count, self._past) if self._past else count
-        columns = writer.call(node, aten.arange.default, total)
-        rows = writer.call(node, aten.arange.default, count)
-        rows = writer.call(node, aten.unsqueeze.default, rows, 1)
-        return writer.call(node, aten.sub.Tensor, columns, rows)
-
-    def _steps(self, node: Node, scores: Node, apart: Node, writer: Writer) -> Node:
-        previous = self.scores.product
-        for step in self.scores.steps:
-            if operator_name(step) == "softmax":
-                scores = self._hide(node, scores, apart, writer)
-            if operator_name(step) == "baddbmm":
-                scores = self._biased(step, scores, apart, writer)
-            else:
-                replaced = {
-                    source: self._table(node, source, apart, writer)
-                    for source in step.all_input_nodes
-                    if source in self.masks
-                }
-                scores = writer.copy(step, {**replaced, previous: scores})
-                scores.meta.pop("val", None)
-            previous = step
-        return scores
-
-    def _biased(self, step: Node, product: Node, apart: Node, writer: Writer) -> Node:
-        """``baddbmm(mask, q, k^T)``."""
-        given = arguments_of(step)
-        if given["beta"] != 1 or given["alpha"] != 1:
-            raise refuse(step, "baddbmm with beta or alpha", "use masked_fill for the mask")
-        mask = given["self"]
-        table = self._table(step, mask, apart, writer) if mask in self.masks else writer.value(mask)
-        return writer.call(step, aten.add.Tensor, product, table)
-
-    def _fused_steps(self, node: Node, scores: Node, apart: Node, writer: Writer) -> Node:
-        given = arguments_of(node)
-        features = given["query"].meta["val"].shape[-1]
-        scale = given["scale"] if given["scale"] is not None else float(features) ** -0.5
-        scores = writer.call(node, aten.mul.Tensor, scores, scale)
-        mask = given["attn_mask"]
-        table = self._table(node, mask, apart, writer)
-        if mask.meta["val"].dtype is torch.bool:
-            hidden = writer.call(node, aten.logical_not.default, table)
-            scores = writer.call(node, aten.masked_fill.Scalar, scores, hidden, _UNSEEN)
-        else:
-            scores = writer.call(node, aten.add.Tensor, scores, table)
-        scores = self._hide(node, scores, apart, writer)
-        return writer.call(node, aten.softmax.int, scores, -1)
-
-    def _table(self, node: Node, mask: Node, apart: Node, writer: Writer) -> Node:
-        """A mask as a table over the distances in the window; [..., rows, columns]."""
-        table = self.band.tables[mask].flip(-1)  # column minus row counts from the oldest frame
-        held = writer.held(node, table.contiguous())
-        flat = writer.call(node, aten.clamp.default, apart, 0, self._past)
-        flat = writer.call(node, aten.flatten.using_ints, flat)
-        picked = writer.call(node, aten.index_select.default, held, table.ndim - 1, flat)
-        count = writer.frames(writer.clocks[self.scores.key].rate)
-        return writer.call(node, aten.unflatten.int, picked, -1, [count, -1])
-
-    def _hide(self, node: Node, scores: Node, apart: Node, writer: Writer) -> Node:
-        """Rule 5, and what lies outside of the window."""
-        late = writer.call(node, aten.lt.Scalar, apart, 0)
-        early = writer.call(node, aten.gt.Scalar, apart, self._past)
-        outside = writer.call(node, aten.logical_or.default, late, early)
-        key = self.scores.key
-        index = writer.index(node, key, self._past, delay=self.delay - self.band.ahead)
-        absent = writer.call(node, aten.lt.Scalar, index, 0)
-        if self.band.ahead:
-            end = writer.last_index(node, key, writer.clocks[key].length)
-            after = writer.call(node, aten.ge.Tensor, index, end)
-            absent = writer.call(node, aten.logical_or.default, absent, after)
-        ndim = key.meta["val"].ndim
-        absent = writer.spread(node, absent, key, ndim - 1 if _is_last(key, writer) else ndim - 2)
-        if not _is_last(key, writer):
-            absent = writer.call(node, aten.transpose.int, absent, -2, -1)
-        hidden = writer.call(node, aten.logical_or.default, outside, absent)
-        return writer.call(node, aten.masked_fill.Scalar, scores, hidden, _UNSEEN)
-
-
-def _is_last(key: Node, writer: Writer) -> bool:
-    """Whether the keys have their frames on the last axis."""
-    place = writer.clocks[key].place
-    return place is not None and place.axis == key.meta["val"].ndim - 1
-
-
-def _time_axis(node: Node, clocks: Mapping[Node, Clock]) -> int | None:
-    """The axis of the frames, counted from the right; None where no axis is theirs alone."""
-    place = clocks[node].place
-    if place is None or place.is_folded:
-        return None
-    return int(place.axis - node.meta["val"].ndim)
 
 
 def _lets_through(step: Node, table: Tensor) -> Tensor:

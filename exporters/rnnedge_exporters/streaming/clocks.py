@@ -37,7 +37,8 @@ from rnnedge_exporters.capture import Program
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.accumulation import ACCUMULATING, First, clock_accumulation
 from rnnedge_exporters.streaming.arguments import axis_of, source_of
-from rnnedge_exporters.streaming.attention import Attention, Attentions
+from rnnedge_exporters.streaming.attention import Attentions
+from rnnedge_exporters.streaming.attention_steps import Attention
 from rnnedge_exporters.streaming.axes import (
     CREATION,
     OddAxisError,
