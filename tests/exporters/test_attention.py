@@ -103,6 +103,15 @@ def test_frames_after_the_signal_get_no_weight():
     assert_streams(net)
 
 
+def test_frames_outside_of_the_signal_may_be_nan():
+    def compute(m, x):
+        late = m.conv(x.transpose(1, 2)).transpose(1, 2)
+        mean = late.cumsum(1) / torch.arange(1, x.shape[1] + 1).unsqueeze(1)  # 0 / 0 before it
+        return attend(m, mean, 2, 1)
+
+    assert_streams(attention(compute, conv=nn.Conv1d(4, 4, 5, padding=2)))
+
+
 def test_frames_ahead_are_a_delay():
     assert attention(lambda m, x: attend(m, x, 2, 3)).delay == 3
 

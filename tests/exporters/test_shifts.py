@@ -19,7 +19,22 @@ def test_frames_cut_off_at_the_end_are_length():
     net = assert_streams(streamed(lambda m, x: x[:, :-3] * 2, BTC), shortest=4)
     # Which frames are the last is known when the signal ends: they wait till then.
     assert net.contract.outputs[0].length_of(10) == 7
-    assert net.states == {"mul.delay": ["batch", 3, 4]}
+    assert net.states == {"slice.delay": ["batch", 3, 4]}
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda m, x: m.conv(functional.pad(x[..., :-2], (0, 2), value=0.3)),
+        lambda m, x: m.conv(functional.pad(functional.pad(x, (1, -2)), (1, 1), value=0.3)),
+        lambda m, x: m.conv(functional.pad(x[..., 1:-1] * 2, (2, 2), mode="reflect")),
+        lambda m, x: m.up(x[..., :-2])[..., 1:-1],
+    ],
+    ids=["slice", "negative padding", "mirrored", "transposed"],
+)
+def test_frames_that_are_cut_off_are_not_read_in_the_place_of_padding(compute):
+    layers = {"conv": nn.Conv1d(4, 4, 3), "up": nn.ConvTranspose1d(4, 4, 5, stride=2)}
+    assert_streams(streamed(compute, **layers), shortest=8)
 
 
 def test_a_result_cut_to_the_length_of_the_input_ends_earlier():
@@ -49,7 +64,7 @@ def test_a_shift_is_a_delay_line():
 
 def test_a_difference_of_neighbours_keeps_one_frame():
     net = assert_streams(streamed(lambda m, x: x[:, 1:] - x[:, :-1], BTC), shortest=2)
-    assert (net.delay, net.states) == (1, {"sub.delay": ["batch", 1, 4]})
+    assert (net.delay, net.states) == (1, {"slice.delay": ["batch", 1, 4]})
 
 
 def test_a_shift_to_the_future_is_lookahead():

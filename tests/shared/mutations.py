@@ -106,8 +106,8 @@ MUTATIONS = [
     Mutation(
         "padding that does not move the start",
         _S + "padding.py",
-        "delay=inputs.delay - left,\n        length=length,",
-        "delay=inputs.delay,\n        length=length,",
+        "delay = inputs.delay - left\n    wait",
+        "delay = inputs.delay\n    wait",
         "padding",
         "initial_content_of_what_reads_it",
     ),
@@ -426,5 +426,12 @@ MUTATIONS = [
         "_FACTORS = (1, 4, 16, 64, 256, 1024, 4096)",
         "_FACTORS = (1,)",
         "lengths",
+    ),
+    Mutation(
+        "frames that are cut off are read",
+        _S + "shifts.py",
+        "return writer.delayed(node, source_of(node), self.wait)",
+        "return writer.value(source_of(node))",
+        "shifts",
     ),
 ]

@@ -13,7 +13,7 @@ Rules:
     3. The farthest frames back and ahead that the mask lets through are the window. A mask that
        lets through all of the past, or none at all, is refused.
     4. Keys and values of the frames in the window come from states named ``keys`` and ``values``.
-    5. Frames before the signal, and after it, get no weight.
+    5. Frames before the signal, and after it, get no weight, and count as zero.
     6. Frames ahead are a delay: the queries wait.
 """
 

@@ -74,6 +74,11 @@ class Attention:
         queries = writer.delayed(node, query, self.delay - writer.clocks[query].delay)
         keys = self._window(node, key, "keys", others, writer)
         values = self._window(node, value, "values", others, writer)
+        if others > 0 or self.band.ahead:
+            # A weight of zero does not hide what is not finite, as a mean of no frames.
+            absent = self._absent(node, writer)
+            absent = writer.spread(node, absent, value, value.meta["val"].ndim - 2)
+            values = writer.call(node, aten.masked_fill.Scalar, values, absent, 0.0)
         is_fused = operator_name(node) == "scaled_dot_product_attention"
         if is_fused:
             keys = writer.call(node, aten.transpose.int, keys, -2, -1)
@@ -160,6 +165,16 @@ class Attention:
         late = writer.call(node, aten.lt.Scalar, apart, 0)
         early = writer.call(node, aten.gt.Scalar, apart, self._past)
         outside = writer.call(node, aten.logical_or.default, late, early)
+        key, absent = self.scores.key, self._absent(node, writer)
+        ndim = key.meta["val"].ndim
+        absent = writer.spread(node, absent, key, ndim - 1 if _is_last(key, writer) else ndim - 2)
+        if not _is_last(key, writer):
+            absent = writer.call(node, aten.transpose.int, absent, -2, -1)
+        hidden = writer.call(node, aten.logical_or.default, outside, absent)
+        return writer.call(node, aten.masked_fill.Scalar, scores, hidden, _UNSEEN)
+
+    def _absent(self, node: Node, writer: Writer) -> Node:
+        """Which frames of the window lie outside of the signal; bool [rows, frames]."""
         key = self.scores.key
         index = writer.index(node, key, self._past, delay=self.delay - self.band.ahead)
         absent = writer.call(node, aten.lt.Scalar, index, 0)
@@ -167,12 +182,7 @@ class Attention:
             end = writer.last_index(node, key, writer.clocks[key].length)
             after = writer.call(node, aten.ge.Tensor, index, end)
             absent = writer.call(node, aten.logical_or.default, absent, after)
-        ndim = key.meta["val"].ndim
-        absent = writer.spread(node, absent, key, ndim - 1 if _is_last(key, writer) else ndim - 2)
-        if not _is_last(key, writer):
-            absent = writer.call(node, aten.transpose.int, absent, -2, -1)
-        hidden = writer.call(node, aten.logical_or.default, outside, absent)
-        return writer.call(node, aten.masked_fill.Scalar, scores, hidden, _UNSEEN)
+        return absent
 
 
 def _is_last(key: Node, writer: Writer) -> bool:

@@ -7,7 +7,8 @@ Rules:
        signal when the argument has a delay, after it when the padding on the right is read), they
        are set to its value.
     3. Padding that repeats or mirrors the signal's frames: see `edges.py`.
-    4. Negative padding cuts frames off, as a slice does.
+    4. Negative padding cuts frames off, as a slice does: at the end, the result waits until none
+       comes that is cut off.
     5. Joining constant frames before or after a signal (``cat``) is padding with them.
     6. Padding that wraps around is refused.
     7. Padding and joining along other axes leave time alone, wherever it is folded; along an axis
@@ -27,7 +28,7 @@ from rnnedge_exporters.streaming.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Edges, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
-from rnnedge_exporters.streaming.length import Length
+from rnnedge_exporters.streaming.length import Length, least_wait
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.writer import Writer
@@ -44,6 +45,7 @@ class Pad:
         left, right: frames of padding; below 0, frames cut off.
         fill: what the padding holds; None when that is not one number.
         elsewhere: the padding of other axes, in the order of ``F.pad``.
+        wait: so many frames later.
     """
 
     source: Node
@@ -51,9 +53,11 @@ class Pad:
     right: int
     fill: float | None
     elsewhere: tuple[int, ...] = ()
+    wait: int = 0
 
     def __str__(self) -> str:
-        return f"padded by {self.left} before and {self.right} after"
+        text = f"padded by {self.left} before and {self.right} after"
+        return f"{text}, delay line of {self.wait}" if self.wait else text
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
@@ -69,6 +73,11 @@ class Pad:
         value = writer.inside(node, self.source, self.fill or 0.0, left=left, right=right)
         if any(self.elsewhere):
             value = writer.replace_args(node, {"self": value, "pad": list(self.elsewhere)})
+        if self.wait:
+            delay = writer.clocks[node].delay - self.wait
+            value = writer.extended(node, node, self.wait, role="delay", chunk=value, delay=delay)
+            axis = writer.unfolded_axis(node, writer.clocks[node])
+            value = writer.slice(node, value, axis, 0, -self.wait)
         return value
 
 
@@ -114,10 +123,12 @@ def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed:
     elsewhere = tuple(0 if i in (index, index + 1) else amount for i, amount in enumerate(pad))
     mode = given.get("mode", "constant")
     fill = given.get("value") or 0.0
-    plan = Pad(source, left, right, float(fill), elsewhere)
+    delay = inputs.delay - left
+    wait = least_wait(length, inputs.rate, delay) if right < 0 else 0
+    plan = Pad(source, left, right, float(fill), elsewhere, wait)
     clock = replace(
         inputs,
-        delay=inputs.delay - left,
+        delay=delay + wait,
         length=length,
         even=False,
         edges=_cut(inputs, left, right),

@@ -2,8 +2,9 @@
 
 Rules:
     1. Frames cut off at the start (``x[:, 3:]``): nothing is written; the result has more delay.
-    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``), or none: nothing is
-       written; the result ends earlier. How many are cut off may not grow with the signal.
+    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``), or none: the result ends
+       earlier. It waits until no frame comes that is cut off, as the input's end is not known
+       before. How many are cut off may not grow with the signal.
     3. Every so-manieth frame (``x[:, ::2]``): a window of one frame with a stride.
     4. Frames counted from the start (``x[:, :3]``, ``x[:, 0]``) have no place in a stream: their
        values may not be used.
@@ -22,7 +23,7 @@ from torch.fx import Node
 from rnnedge_exporters.streaming.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import size
 from rnnedge_exporters.streaming.clock import Clock
-from rnnedge_exporters.streaming.length import Length
+from rnnedge_exporters.streaming.length import Length, least_wait
 from rnnedge_exporters.streaming.padding import cut_edges
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
@@ -31,15 +32,17 @@ from rnnedge_exporters.streaming.writer import Writer
 
 
 @dataclass(frozen=True)
-class Same:
-    """The argument itself: a slice in a stream; a `Plan`."""
+class Cut:
+    """The argument itself, later where its last frames are cut off; a `Plan`."""
+
+    wait: int
 
     def __str__(self) -> str:
-        return "frames cut off"
+        return f"frames cut off, delay line of {self.wait}" if self.wait else "frames cut off"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
-        return writer.value(source_of(node))
+        return writer.delayed(node, source_of(node), self.wait)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ def clock_slice(node: Node, inputs: Clock, length: Length, frames: sympy.Expr) -
         return Timed(clock, Strided(replace(plan, inputs=inputs, past=past)))
     cut = _cut_at_end(inputs.length, first, length) if inputs.edges is not None else 0
     edges = cut_edges(node, inputs, first, cut)
-    return Timed(replace(inputs, delay=inputs.delay + first, length=length, edges=edges), Same())
+    delay = inputs.delay + first
+    wait = least_wait(length, inputs.rate, delay)
+    return Timed(replace(inputs, delay=delay + wait, length=length, edges=edges), Cut(wait))
 
 
 def _first(node: Node, start: Any, frames: sympy.Expr) -> int:

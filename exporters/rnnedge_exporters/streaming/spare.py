@@ -22,7 +22,7 @@ from rnnedge_exporters.streaming.joins import Join
 from rnnedge_exporters.streaming.length import least_difference
 from rnnedge_exporters.streaming.padding import Pad
 from rnnedge_exporters.streaming.plan import Plan
-from rnnedge_exporters.streaming.shifts import Same, Strided
+from rnnedge_exporters.streaming.shifts import Cut, Strided
 from rnnedge_exporters.streaming.upsampling import Repeated, Transposed
 from rnnedge_exporters.streaming.windows import Window
 
@@ -62,8 +62,8 @@ def _left_over(
         return 0
     if isinstance(plan, Join) or plan is None:
         return spare if ours.rate == theirs.rate and ours.flow is Flow.FRAMES else 0
-    if isinstance(plan, Same):
-        first = ours.delay - theirs.delay
+    if isinstance(plan, Cut):
+        first = ours.delay - theirs.delay - plan.wait
         return spare + least_difference(theirs.length, ours.length, 1) - first
     if isinstance(plan, (Window, Strided)):
         window = plan.window if isinstance(plan, Strided) else plan
