@@ -151,8 +151,8 @@ MUTATIONS = [
     Mutation(
         "frames cut off at the start that are no delay",
         _S + "shifts.py",
-        "return Timed(replace(inputs, delay=inputs.delay + first, length=length, edges=edges), Sam",
-        "return Timed(replace(inputs, length=length, edges=edges), Sam",
+        "delay = inputs.delay + first\n    wait",
+        "delay = inputs.delay\n    wait",
         "shifts",
         "cut_off_at_the_start",
     ),
