@@ -45,11 +45,28 @@ def _rnn(
     return _flat(y, r), h
 
 
-def _gru(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
+def _gru(
+    x: Any,
+    w: Any,
+    r: Any,
+    b: Any,
+    lengths: Any,
+    h0: Any,
+    hidden: int,
+    linear_before_reset: bool,
+) -> Any:
     # linear_before_reset=1: the reset gate scales the recurrent product, bias included, as
     # PyTorch and cuDNN have it; 0 is the textbook's formula.
     y, h = op.GRU(
-        x, w, r, b, lengths, h0, hidden_size=hidden, linear_before_reset=1, direction=_direction(r)
+        x,
+        w,
+        r,
+        b,
+        lengths,
+        h0,
+        hidden_size=hidden,
+        linear_before_reset=int(linear_before_reset),
+        direction=_direction(r),
     )
     return _flat(y, r), h
 
