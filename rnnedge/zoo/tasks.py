@@ -42,13 +42,13 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Latch:
-    """What was the last marked symbol? (a selective copy, Gu and Dao, arXiv:2312.00752, section 4.1)
+    """Says the last marked symbol: a selective copy (Gu and Dao, arXiv:2312.00752, section 4.1).
 
     Token s is symbol s, token ``SYMBOLS + s`` the same symbol, marked. The first frame is marked.
 
     Attributes:
         marked: the share of frames that are.
-    """  # noqa: D415 - a question
+    """
 
     marked: float = 0.2
     name: str = "latch"
@@ -70,7 +70,7 @@ class Latch:
 
 @dataclass(frozen=True)
 class Echo:
-    """What was the symbol so many frames ago?
+    """Says the symbol of so many frames ago.
 
     Attributes:
         lag: in frames.

@@ -14,8 +14,8 @@ class GatedLinearAttention(nn.Module):
 
     For each head, with q_t, k_t and v_t linear in x_t:
 
-    * α_t = sigmoid(W_2 W_1 x_t + b)^(1/16), one for each row of S
-    * S_t = diag(α_t) S_{t-1} + k_t v_t^T
+    * alpha_t = sigmoid(W_2 W_1 x_t + b)^(1/16), one for each row of S
+    * S_t = diag(alpha_t) S_{t-1} + k_t v_t^T
     * o_t = S_t^T q_t / sqrt(size of a key)
     * the result is W_o (normalised o_t ⊙ silu(W_g x_t))
 
@@ -37,7 +37,8 @@ class GatedLinearAttention(nn.Module):
         if s is None:
             s = x.new_zeros(x.shape[0], self.heads, self.size, self.size)
         q, k, v = (self._heads(part(x)) for part in (self.query, self.key, self.value))
-        keep = torch.exp(functional.logsigmoid(self._heads(self.keep(x))) / 16)
+        # sigmoid(a)^(1/16), by its logarithm -softplus(-a).
+        keep = torch.exp(-functional.softplus(-self._heads(self.keep(x))) / 16)
         written = k.unsqueeze(-1) * v.unsqueeze(-2)
         kept = keep.unsqueeze(-1).expand(-1, -1, -1, -1, self.size)
         states, s = linear_recurrence(kept, written, s, in_parallel=self.training)

@@ -16,15 +16,15 @@ from rnnedge_exporters.scan import scan
 class LRU(nn.Module):
     r"""A diagonal linear recurrence over complex numbers, which are pairs of reals here.
 
-    * s_t = λ ⊙ s_{t-1} + γ ⊙ (B x_t), complex
-    * y_t = Re(C s_t) + D ⊙ x_t if there are as many inputs as outputs, else without the last term
-    * λ = exp(-exp(ν) + i exp(θ)), so that |λ| < 1; γ = sqrt(1 - |λ|^2)
+    * s_t = lambda ⊙ s_{t-1} + gamma ⊙ (B x_t), complex
+    * y_t = Re(C s_t) + D ⊙ x_t if there are as many inputs as outputs, else without D
+    * lambda = exp(-exp(nu) + i exp(theta)), so that |lambda| < 1; gamma = sqrt(1 - |lambda|^2)
 
     (the paper's equations 5 to 7). ONNX has no complex numbers: s is [batch, units, 2].
 
     Attributes:
-        nu: ν, [units]; at first |λ| is between 0.5 and 0.999, its square uniform.
-        theta: θ, [units]; at first λ's phase is between 0 and π; the real part of C s has the other half.
+        nu: [units]; at first |lambda| is between 0.5 and 0.999, its square uniform.
+        theta: [units]; at first lambda's phase is between 0 and π: half a circle, as y is real.
         b: B, [2 * units, inputs]: real parts, then imaginary ones.
         c: C, [outputs, 2 * units].
         d: D, [outputs]; None where it has no place.

@@ -22,8 +22,8 @@ class SLSTM(nn.Module):
     * n_t = f_t ⊙ n_{t-1} + i_t
     * h_t = sigmoid(o~) ⊙ c_t / max(n_t, 10^-6)
 
-    (the paper's equations 8 to 17 with a sigmoid for the forget gate; one head). It is not linear in
-    its state, and trains step by step.
+    (the paper's equations 8 to 17 with a sigmoid for the forget gate; one head). It is not linear
+    in its state, and trains step by step.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -38,7 +38,7 @@ class SLSTM(nn.Module):
         """One frame: of_x [batch, 4 * hidden], and h, c, n and m, each [batch, hidden]."""
         h, c, n, m = state
         i, f, z, o = (of_x + self.of_h(h)).chunk(4, -1)
-        kept = functional.logsigmoid(f) + m
+        kept = m - functional.softplus(-f)  # log sigmoid(f), which ONNX has no operator for
         m = torch.maximum(kept, i)
         i, f = torch.exp(i - m), torch.exp(kept - m)
         c, n = f * c + i * torch.tanh(z), f * n + i
