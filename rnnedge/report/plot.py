@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def check_plot(path: Path, *, option: str) -> None:
             fix=f"name a file that ends in {' or '.join(_KINDS)}",
         )
     try:
-        import matplotlib as _
+        importlib.import_module("matplotlib")
     except ModuleNotFoundError as error:
         raise RnnEdgeError(
             "drawing needs matplotlib, which is not installed",

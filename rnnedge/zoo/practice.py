@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,11 +77,13 @@ def judge(network: Network, task: Task) -> float:
 def judge_stream(model: Model, task: Task) -> float:
     """The share of right answers of an exported stream, fed chunks of several lengths."""
     tokens, answers = questions(task)
-    stream, given, first = model.stream(batch=tokens.shape[0]), [], 0
+    stream, first = model.stream(batch=tokens.shape[0]), 0
+    given: list[np.ndarray[Any, Any]] = []
     while first < tokens.shape[1]:
         length = _CHUNKS[len(given) % len(_CHUNKS)]
         scores = stream.push(tokens[:, first : first + length].numpy())
-        given.append(scores[0] if isinstance(scores, tuple) else scores)
+        assert isinstance(scores, np.ndarray)  # noqa: S101 - it has one output
+        given.append(scores)
         first += length
     return right(torch.from_numpy(np.concatenate(given, 1)), answers)
 

@@ -41,7 +41,8 @@ def measure_cells(
         By cell, that of `config` first.
     """
     others = [cell for cell in get_args(Cell) if cell != config.cell]
-    reaches = {config.cell: reach_of(load_checkpoint(checkpoint), corpus.validation, options)}
+    model = load_checkpoint(checkpoint)
+    reaches: dict[str, Reach] = {config.cell: reach_of(model, corpus.validation, options)}
     for cell in others:
         on_cell(cell)
         model = new_model(corpus.vocabulary, replace(config, cell=cell), seed)

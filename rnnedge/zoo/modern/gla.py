@@ -47,4 +47,4 @@ class GatedLinearAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, time, hidden] -> [batch, time, heads, size]."""
-        return x.unflatten(-1, (self.heads, self.size))
+        return torch.unflatten(x, -1, (self.heads, self.size))

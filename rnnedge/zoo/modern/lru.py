@@ -43,20 +43,25 @@ class LRU(nn.Module):
     def forward(self, x: Tensor, s: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """X [batch, time, inputs], s [batch, units, 2] -> y [batch, time, hidden], and s."""
         units = self.nu.shape[0]
-        s = x.new_zeros(x.shape[0], units, 2) if s is None else s
+        start = x.new_zeros(x.shape[0], units, 2) if s is None else s
         size = torch.exp(-torch.exp(self.nu))
         phase = torch.exp(self.theta)
         eigenvalues = torch.stack([size * torch.cos(phase), size * torch.sin(phase)], -1)
-        driven = (x @ self.b.T).unflatten(-1, (2, units)).transpose(-1, -2)
+        driven = torch.unflatten(x @ self.b.T, -1, (2, units)).transpose(-1, -2)
         driven = torch.sqrt(1 - size**2).unsqueeze(-1) * driven
+
+        def step(b_t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+            s = times(eigenvalues, s) + b_t
+            return s, s
+
         if self.training:
-            states = parallel_scan(eigenvalues.expand_as(driven), driven, s, times)
-            s = states[:, -1]
+            states = parallel_scan(eigenvalues.expand_as(driven), driven, start, times)
+            last = states[:, -1]
         else:
-            states, s = scan(lambda b_t, s: 2 * (times(eigenvalues, s) + b_t,), driven, s)
+            states, last = scan(step, driven, start)
         # Re(C s): the imaginary part of C s is not wanted, so C's own counts with a minus.
         y = states.transpose(-1, -2).flatten(-2) @ self.c.T
-        return (y if self.d is None else y + self.d * x), s
+        return (y if self.d is None else y + self.d * x), last
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
