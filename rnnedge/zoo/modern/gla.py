@@ -37,8 +37,7 @@ class GatedLinearAttention(nn.Module):
         if s is None:
             s = x.new_zeros(x.shape[0], self.heads, self.size, self.size)
         q, k, v = (self._heads(part(x)) for part in (self.query, self.key, self.value))
-        # sigmoid(a)^(1/16), by its logarithm -softplus(-a).
-        keep = torch.exp(-functional.softplus(-self._heads(self.keep(x))) / 16)
+        keep = torch.exp(functional.logsigmoid(self._heads(self.keep(x))) / 16)
         written = k.unsqueeze(-1) * v.unsqueeze(-2)
         kept = keep.unsqueeze(-1).expand(-1, -1, -1, -1, self.size)
         states, s = linear_recurrence(kept, written, s, in_parallel=self.training)

@@ -38,7 +38,7 @@ class SLSTM(nn.Module):
         """One frame: of_x [batch, 4 * hidden], and h, c, n and m, each [batch, hidden]."""
         h, c, n, m = state
         i, f, z, o = (of_x + self.of_h(h)).chunk(4, -1)
-        kept = m - functional.softplus(-f)  # log sigmoid(f), which ONNX has no operator for
+        kept = functional.logsigmoid(f) + m
         m = torch.maximum(kept, i)
         i, f = torch.exp(i - m), torch.exp(kept - m)
         c, n = f * c + i * torch.tanh(z), f * n + i
