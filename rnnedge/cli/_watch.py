@@ -71,7 +71,7 @@ def watch(
     for sentence in findings(reaches):
         _output.warn(
             sentence,
-            fix="nothing is learned over longer spans: use a gated cell (--cell gru, lstm)"
+            fix="nothing is learned over longer spans: train longer, or use another --cell or --unroll"
             if "vanishes" in sentence
             else "cut gradients (--clip), or lower --learning-rate",
         )
