@@ -71,7 +71,7 @@ def watch(
     for sentence in findings(reaches):
         _output.warn(
             sentence,
-            fix="nothing is learned over longer spans: train longer, or use another --cell or --unroll"
+            fix="nothing is learned over longer spans: train longer, or use another --cell"
             if "vanishes" in sentence
             else "cut gradients (--clip), or lower --learning-rate",
         )
