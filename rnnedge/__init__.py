@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnedge.parity import ParityReport, verify
     from rnnedge.pipeline import ExportResult, export
+    from rnnedge_exporters.scan import scan
     from rnnedge_runtime import Contract, Model, RnnEdgeError, Stream, load
 
     __version__: str
@@ -26,6 +27,7 @@ __all__ = [
     "__version__",
     "export",
     "load",
+    "scan",
     "verify",
 ]
 
@@ -38,6 +40,7 @@ _HOME = {
     "Stream": "rnnedge_runtime",
     "export": "rnnedge.pipeline",
     "load": "rnnedge_runtime",
+    "scan": "rnnedge_exporters.scan",
     "verify": "rnnedge.parity",
 }
 _EXPORT_PACKAGES = {"rnnedge_exporters", "torch", "onnxscript", "onnx_ir", "safetensors"}

@@ -53,6 +53,16 @@ def inspect(
     frames: Annotated[
         bool, typer.Option("--frames/--no-frames", help="Draw frames around nested modules.")
     ] = True,
+    unroll: Annotated[
+        int | None,
+        typer.Option(
+            "--unroll",
+            metavar="N",
+            min=1,
+            max=50,
+            help="Print N steps in a row instead, as Mermaid text: the states' way through time.",
+        ),
+    ] = None,
     clocks: Annotated[
         bool,
         typer.Option(
@@ -80,6 +90,11 @@ def inspect(
     Or draw it, or list how its tensors run with time.
     """
     _check_together(graph, clocks, inputs, (arg, weights, weights_key, state))
+    if unroll is not None:
+        if json or clocks or graph is not None:
+            raise typer.BadParameter("--unroll stands without --graph, --clocks and --json")
+        _unroll(file, unroll, depth)
+        return
     if inputs:
         from rnnedge.cli._source import load_source
 
@@ -166,6 +181,13 @@ def _draw(
         _output.hint("rnnedge", "inspect", file, "--graph", graph, *deeper)
     elif drawing.has_contract:
         _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
+
+
+def _unroll(file: Path, steps: int, depth: int | None) -> None:
+    from rnnedge.report.picture.unroll import draw_unrolled
+
+    print(draw_unrolled(file, steps, depth=depth), end="", flush=True)
+    _output.hint("rnnedge", "inspect", file, "--graph", "-")
 
 
 def _warn_of_no_contract() -> None:

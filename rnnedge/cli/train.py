@@ -15,6 +15,8 @@ import typer
 from rnnedge.cli import _output
 from rnnedge.cli._options import ForceFlag, JsonFlag, OutputOption, SeedOption, ThreadsOption
 from rnnedge.cli._output import STANDARD_STREAM, ExitCode
+from rnnedge.cli._train_zoo import zoo
+from rnnedge.cli._watch import check_watch, watch
 
 if TYPE_CHECKING:
     from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions
@@ -35,9 +37,7 @@ _DEFAULT_STEPS = 3000
 _Show: TypeAlias = Callable[["Progress", float], None]
 
 
-@app.callback()
-def _models() -> None:
-    """Makes the model's name part of the command, even while there is only one."""
+app.command("zoo")(zoo)
 
 
 @app.command("char-lm")
@@ -84,6 +84,14 @@ def char_lm(
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     output: OutputOption = Path("char-lm.safetensors"),
+    watch_gradients: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Plot how far back gradients reach (.png, .svg or .pdf), of this cell and of the "
+            "two others, which are trained as long for it.",
+        ),
+    ] = None,
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -97,6 +105,8 @@ def char_lm(
     if output == STANDARD_STREAM:
         raise typer.BadParameter("a checkpoint cannot go to stdout", param_hint="--output")
     _output.check_overwrite(output, force=force)
+    if watch_gradients is not None:
+        check_watch(watch_gradients, force=force)
 
     from rnnedge.zoo.char_lm import CharLMConfig, TrainingOptions, use_threads
     from rnnedge.zoo.char_lm.corpus import Corpus
@@ -111,6 +121,8 @@ def char_lm(
     options = TrainingOptions(steps or _DEFAULT_STEPS, batch, unroll, learning_rate, clip)
     source = "Python's standard library" if text is None else str(text)
     summary = _train(corpus, source, config, options, seed, output)
+    if watch_gradients is not None and not summary.interrupted:
+        watch(watch_gradients, corpus, config, options, seed, output)
     _output.emit(summary, json=json)
     _hint_export(output)
     if summary.interrupted:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import custom_op
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 
@@ -48,6 +49,52 @@ def gru(
     """One layer of `torch.nn.GRU`: the reset gate is applied after the recurrent product."""
     y, h = _run(torch.gru, x, h0, weights, bidirectional, lengths)
     return y, h
+
+
+@custom_op("rnnedge::gru_reset_before", mutates_args=())
+def gru_reset_before(
+    x: Tensor,
+    h0: Tensor,
+    weights: list[Tensor],
+    bidirectional: bool,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One layer of a GRU as Cho et al. (arXiv:1406.1078) have it: the reset gate comes first.
+
+    The candidate is ``tanh(W_in x + b_in + W_hn (r * h) + b_hn)``; `torch.nn.GRU` has
+    ``r * (W_hn h + b_hn)`` there. Gate order and ``h' = (1 - z) * n + z * h`` are PyTorch's.
+    """
+    per_direction = len(weights) // (1 + bidirectional)
+    ys, finals = [], []
+    for direction in range(1 + bidirectional):
+        own = weights[direction * per_direction : (direction + 1) * per_direction]
+        steps = list(range(x.shape[0]))
+        y, h = _loop_reset_before(x, h0[direction], own, steps[:: -1 if direction else 1], lengths)
+        ys.append(y)
+        finals.append(h)
+    return torch.cat(ys, -1), torch.stack(finals)
+
+
+def _loop_reset_before(
+    x: Tensor, h: Tensor, weights: list[Tensor], steps: list[int], lengths: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """One direction; h is [batch, hidden]."""
+    w_ih, w_hh, *biases = weights
+    b_ih, b_hh = biases or (None, None)
+    size = h.shape[-1]
+    y = x.new_zeros(*x.shape[:2], size)
+    for t in steps:
+        of_x = linear(x[t], w_ih, b_ih)
+        gates = linear(h, w_hh[: 2 * size], None if b_hh is None else b_hh[: 2 * size])
+        r, z = (of_x[:, : 2 * size] + gates).sigmoid().chunk(2, -1)
+        of_h = linear(r * h, w_hh[2 * size :], None if b_hh is None else b_hh[2 * size :])
+        after = (1 - z) * (of_x[:, 2 * size :] + of_h).tanh() + z * h
+        if lengths is None:
+            y[t] = h = after
+        else:
+            counts = (t < lengths).unsqueeze(-1)
+            h, y[t] = torch.where(counts, after, h), torch.where(counts, after, 0.0)
+    return y, h.clone()
 
 
 @custom_op("rnnedge::lstm", mutates_args=())
@@ -120,6 +167,11 @@ def _(x: Tensor, h0: Tensor, weights: Any, bidirectional: bool, lengths: Any = N
     return _empty(x, h0, 1)
 
 
+@gru_reset_before.register_fake
+def _(x: Tensor, h0: Tensor, weights: Any, bidirectional: bool, lengths: Any = None) -> Any:
+    return _empty(x, h0, 1)
+
+
 @lstm.register_fake
 def _(
     x: Tensor, h0: Tensor, c0: Tensor, weights: Any, bidirectional: bool, lengths: Any = None
@@ -129,5 +181,6 @@ def _(
 
 RNN = torch.ops.rnnedge.rnn.default
 GRU = torch.ops.rnnedge.gru.default
+GRU_RESET_BEFORE = torch.ops.rnnedge.gru_reset_before.default
 LSTM = torch.ops.rnnedge.lstm.default
-RECURRENT = (RNN, GRU, LSTM)
+RECURRENT = (RNN, GRU, GRU_RESET_BEFORE, LSTM)

@@ -39,8 +39,9 @@ def onnx_gru(
     lengths: Tensor | None,
     h0: Tensor | None,
     hidden: int,
+    linear_before_reset: bool,
 ) -> tuple[Tensor, Tensor]:
-    """``GRU`` with ``linear_before_reset=1``, PyTorch's formula."""
+    """``GRU``; with `linear_before_reset` it is PyTorch's formula, else the textbook's."""
     raise _only_traced("GRU")
 
 
@@ -74,7 +75,7 @@ def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, activation: str, hi
 
 
 @onnx_gru.register_fake
-def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
+def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int, linear: bool) -> Any:
     return _empty(x, r, 1)
 
 

@@ -1,12 +1,14 @@
 """How operators of ours become ONNX nodes: one ``RNN``, ``GRU`` or ``LSTM`` per layer, layout 0.
 
-Layout 0 is [time, batch, features]; onnxruntime's CPU kernels reject layout 1.
+Layout 0 is [time, batch, features]; onnxruntime's CPU kernels reject layout 1. Operators of torch
+are here where its exporter's own translation is not good enough.
 """
 
 # The exporter reads the signatures: annotations stay as they are, unquoted.
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from onnxscript import opset18
 
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
@@ -45,11 +47,28 @@ def _rnn(
     return _flat(y, r), h
 
 
-def _gru(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, hidden: int) -> Any:
+def _gru(
+    x: Any,
+    w: Any,
+    r: Any,
+    b: Any,
+    lengths: Any,
+    h0: Any,
+    hidden: int,
+    linear_before_reset: bool,
+) -> Any:
     # linear_before_reset=1: the reset gate scales the recurrent product, bias included, as
     # PyTorch and cuDNN have it; 0 is the textbook's formula.
     y, h = op.GRU(
-        x, w, r, b, lengths, h0, hidden_size=hidden, linear_before_reset=1, direction=_direction(r)
+        x,
+        w,
+        r,
+        b,
+        lengths,
+        h0,
+        hidden_size=hidden,
+        linear_before_reset=int(linear_before_reset),
+        direction=_direction(r),
     )
     return _flat(y, r), h
 
@@ -59,9 +78,15 @@ def _lstm(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden
     return _flat(y, r), h, c
 
 
+def _log_sigmoid(x: Any) -> Any:
+    # The exporter's own translation, the logarithm of a sigmoid, is -inf below -88.
+    return op.Neg(op.Softplus(op.Neg(x)))
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     ONNX_RNN: _rnn,
     ONNX_GRU: _gru,
     ONNX_LSTM: _lstm,
+    torch.ops.aten.log_sigmoid.default: _log_sigmoid,
 }
 """For torch's ONNX exporter."""

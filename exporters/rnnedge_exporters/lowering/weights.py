@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.capture.operators import GRU, LSTM, RECURRENT, RNN
+from rnnedge_exporters.capture.operators import GRU, GRU_RESET_BEFORE, LSTM, RECURRENT, RNN
 from rnnedge_exporters.errors import LoweringError
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 from rnnedge_exporters.streaming.axes import operator_name
@@ -32,6 +32,7 @@ _VIEWS = frozenset({"view", "reshape", "expand", "slice", "select", "unsqueeze",
 GATE_ORDER: Mapping[object, tuple[int, ...]] = {
     RNN: (0,),
     GRU: (1, 0, 2),
+    GRU_RESET_BEFORE: (1, 0, 2),
     LSTM: (0, 3, 1, 2),
 }
 """For each gate in ONNX's order, where PyTorch has it."""
@@ -64,11 +65,13 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     names = _names(node, sources)
     nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
     w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
-    target, args = {
+    replacements: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
         str(RNN): (ONNX_RNN, (x, w, r, b, lengths, h0, str(options[0]).capitalize(), hidden)),
-        str(GRU): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden)),
+        str(GRU): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden, True)),
+        str(GRU_RESET_BEFORE): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden, False)),
         str(LSTM): (ONNX_LSTM, (x, w, r, b, lengths, h0, c0, hidden)),
-    }[str(node.target)]
+    }
+    target, args = replacements[str(node.target)]
     with graph_module.graph.inserting_before(node):
         new = graph_module.graph.call_function(target, args)
     new.meta = dict(node.meta)

@@ -65,13 +65,16 @@ from rnnedge_exporters.streaming.padding import (
 from rnnedge_exporters.streaming.plan import Plan, Timed
 from rnnedge_exporters.streaming.positions import clock_positions
 from rnnedge_exporters.streaming.program import time_symbol, time_unit
-from rnnedge_exporters.streaming.recurrent_state import (
-    Recurrence,
+from rnnedge_exporters.streaming.recurrences import (
+    SCAN,
     initial_states,
     is_over_time,
     sequence_of,
+    state_of_result,
 )
+from rnnedge_exporters.streaming.recurrent_state import Recurrence
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
+from rnnedge_exporters.streaming.scan_state import clock_scan
 from rnnedge_exporters.streaming.shifts import clock_slice
 from rnnedge_exporters.streaming.upsampling import (
     REPEATING,
@@ -313,7 +316,7 @@ class Clocks:
         assert isinstance(source, Node)  # noqa: S101 - as fx builds it
         clock = self.clocks[source]
         if is_over_time(source, self.clocks):
-            if index != 0:
+            if state_of_result(source, index) is not None:
                 return Timed(replace(clock, flow=Flow.LATEST, place=None))
             self._frames[node] = self._frames[sequence_of(source)]
             return Timed(clock)
@@ -339,6 +342,8 @@ class Clocks:
         """Rule 4."""
         clock = self.clocks[sequence_of(node)]
         check_recurrence(node, self.clocks)
+        if node.target is SCAN:
+            return clock_scan(node, self.clocks)
         return Timed(replace(clock, even=False), Recurrence(clock))
 
     # -- lengths ----------------------------------------------------------------------------------
@@ -422,7 +427,7 @@ def check_recurrence(node: Node, clocks: Mapping[Node, Clock]) -> None:
         raise refuse(node, "time is folded with another axis into the sequence", SEQUENCE_MODE)
     if clock.edges is not None:
         raise refuse(node, "it reads padding with the signal's own frames", SEQUENCE_MODE)
-    if node.args[-1] is True:
+    if node.target is not SCAN and node.args[-1] is True:
         raise refuse(
             node,
             "it is bidirectional over time: its backward half needs the end of the signal first",

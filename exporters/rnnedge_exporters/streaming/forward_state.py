@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -25,7 +24,11 @@ from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.clocks import STATE_VIEWS
 from rnnedge_exporters.streaming.constants import evaluate
 from rnnedge_exporters.streaming.program import StreamState
-from rnnedge_exporters.streaming.recurrent_state import is_over_time
+from rnnedge_exporters.streaming.recurrences import (
+    initial_states,
+    is_over_time,
+    state_of_result,
+)
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_runtime.contract import BATCH
 
@@ -97,9 +100,10 @@ def _check_places(
 
     def initial_of(node: Node) -> Node | None:
         layer, index = node.args if node.target is operator.getitem else (None, 0)
-        is_final = isinstance(layer, Node) and is_over_time(layer, clocks) and index != 0
-        # Initial and final states stand in the same places: (x, h, c) -> (y, h, c).
-        return cast("Node", layer.args[index]) if is_final else None  # type: ignore[union-attr, index]
+        if not isinstance(layer, Node) or not is_over_time(layer, clocks):
+            return None
+        place = state_of_result(layer, index)
+        return None if place is None else initial_states(layer)[place]
 
     returned = evaluate(graph_module, state.end, labels, initial_of)
     if not torch.equal(returned, labels[state.start].to(returned.dtype)):

@@ -62,7 +62,7 @@ class NodeWriter:
         self.history = History(program, clocks)
         self.multiple = math.lcm(*(clock.rate.denominator for clock in clocks.values()))
         self.layer_names: dict[Node, str] = {}
-        self.finals: dict[Node, dict[int, Node]] = {}
+        self.finals: dict[Node, dict[Any, Node]] = {}
         self.holds: dict[str, Tensor | GraphModule] = {}
         self._values: dict[Node, Node] = {}
         self._cache: dict[Any, Node] = {}

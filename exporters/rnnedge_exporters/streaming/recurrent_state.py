@@ -26,31 +26,16 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from rnnedge_exporters.capture.operators import LSTM, RECURRENT
-from rnnedge_exporters.streaming.arguments import source_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
+from rnnedge_exporters.streaming.recurrences import (
+    SCAN,
+    initial_states,
+    is_over_time,
+    sequence_of,
+)
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, module_class, module_path, refuse
 from rnnedge_exporters.streaming.writer import Writer, aten
-
-
-def is_over_time(node: Node, clocks: Mapping[Node, Clock]) -> bool:
-    """Whether `node` is a recurrence whose sequence axis is time."""
-    if node.target not in RECURRENT:
-        return False
-    place = clocks[sequence_of(node)].place
-    return place is not None and place.axis == 0
-
-
-def sequence_of(node: Node) -> Node:
-    """What a recurrent operator runs over: x, [time, batch, input]."""
-    return source_of(node)
-
-
-def initial_states(node: Node) -> list[Node]:
-    """The initial states of a recurrent operator: h0, and c0 for an LSTM."""
-    states = node.args[1:3] if node.target is LSTM else node.args[1:2]
-    return [state for state in states if isinstance(state, Node)]
 
 
 @dataclass(frozen=True)
@@ -162,7 +147,7 @@ def name_layers(nodes: Iterable[Node], clocks: Mapping[Node, Clock], writer: Wri
 
     A module that is called twice gives layers of its own to each call: ``gru.h_l0``, ``gru.h_l1``.
     """
-    layers = [node for node in nodes if is_over_time(node, clocks)]
+    layers = [node for node in nodes if is_over_time(node, clocks) and node.target is not SCAN]
     lifted = [n for n in layers if any(clocks[s].flow is Flow.FIXED for s in initial_states(n))]
     owners = [module_path(node) or module_class(node).lower() for node in lifted]
     depth = Counter(owners)

@@ -55,8 +55,13 @@ def refuse(node: Node, reason: str, fix: str) -> StreamingError:
 def user_line(node: Node) -> str:
     """The innermost line that is not torch's own: ``file.py:12: code``; may be empty."""
     frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
-    own = [frame for frame in frames if "/torch/nn/" not in frame["file"].replace("\\", "/")]
+    own = [frame for frame in frames if not _is_of_torch(frame["file"].replace("\\", "/"))]
     if not own:
         return ""
     frame = own[-1]
     return f"{Path(frame['file']).name}:{frame['line']}: {frame['code'].strip()}"
+
+
+def _is_of_torch(file: str) -> bool:
+    """Whether a line is in torch's own layers, or in code that the tracer wrote."""
+    return "/torch/nn/" in file or file.startswith("<")

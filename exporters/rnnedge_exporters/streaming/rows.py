@@ -6,12 +6,13 @@ would still agree. So this is decided from the graph, with the rules that `frame
 
 Rules:
     1. Each row of a result needs that row of the arguments only.
-    2. A recurrence does not run over the batch.
+    2. A recurrence does not run over the batch; in the step of a scan, rule 1 holds as well.
 """
 
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 
 import sympy
 from torch import Tensor
@@ -21,6 +22,13 @@ from rnnedge_exporters.capture.operators import RECURRENT
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import OddAxisError, Place, find_place
 from rnnedge_exporters.streaming.frames import check_frames
+from rnnedge_exporters.streaming.recurrences import (
+    SCAN,
+    body_of,
+    initial_states,
+    others_of,
+    sequences_of,
+)
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
 
@@ -38,7 +46,9 @@ def find_rows(graph: Graph, batch: sympy.Symbol | None) -> dict[Node, Place | No
     for node in graph.nodes:
         try:
             places[node] = None if batch is None else find_place(node, batch, places)
-            if node.op == "call_function":
+            if node.target is SCAN and batch is not None:
+                _check_step(node, graph, batch, places)
+            elif node.op == "call_function":
                 _check(node, places)
         except (OddAxisError, StreamingError) as error:
             raise refuse(
@@ -47,6 +57,32 @@ def find_rows(graph: Graph, batch: sympy.Symbol | None) -> dict[Node, Place | No
                 f"compute each row from that row alone; or {SEQUENCE_MODE}",
             ) from error
     return places
+
+
+def _check_step(
+    node: Node, graph: Graph, batch: sympy.Symbol, places: dict[Node, Place | None]
+) -> None:
+    """Rule 2: the rows of what the step is given lie where they lie outside."""
+    owner = graph.owning_module
+    assert owner is not None  # noqa: S101 - as fx builds it
+    body = body_of(node, owner).graph
+    outside = [*initial_states(node), *sequences_of(node), *others_of(node)]
+    states = len(initial_states(node))
+    inside: dict[Node, Place | None] = {}
+    for index, (given, source) in enumerate(
+        zip(body.find_nodes(op="placeholder"), outside, strict=True)
+    ):
+        place = places[source]
+        if place is not None and states <= index < states + len(sequences_of(node)):
+            if place.axis == 0:
+                raise OddAxisError("the sequence is the batch")
+            place = replace(place, axis=place.axis - 1)
+        inside[given] = place
+    for step in body.nodes:
+        if step.op not in ("placeholder", "output"):
+            inside[step] = find_place(step, batch, inside)
+        if step.op == "call_function":
+            _check(step, inside)
 
 
 def _check(node: Node, places: dict[Node, Place | None]) -> None:

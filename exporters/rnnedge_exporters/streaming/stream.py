@@ -26,7 +26,8 @@ from rnnedge_exporters.streaming.program import (
     Twin,
     find_symbol,
 )
-from rnnedge_exporters.streaming.recurrent_state import is_over_time, name_layers
+from rnnedge_exporters.streaming.recurrences import is_over_time
+from rnnedge_exporters.streaming.recurrent_state import name_layers
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.rows import find_rows
 from rnnedge_exporters.streaming.spare import find_spare
@@ -136,7 +137,8 @@ def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None
         source = node.args[0] if node.target is operator.getitem else None
         if isinstance(source, Node) and is_over_time(source, writer.clocks):
             index = node.args[1]
-            value = writer.value(source) if index == 0 else writer.finals[source][index]
+            # All results of a scan are in `finals`; of a layer all but the first.
+            value = writer.finals[source].get(index) or writer.value(source)
         elif node in plans:
             value = plans[node].write(node, writer)
         elif writer.clocks[node].flow in (Flow.FIRST, Flow.PAIRS):

@@ -111,13 +111,16 @@ class CharLM(nn.Module):
         Returns:
             Logits [batch, time, vocabulary], and the state after the last character.
         """
-        if self.embedding is not None:
-            features = self.embedding(tokens)
-        else:
-            one_hot = functional.one_hot(tokens, len(self.vocabulary))
-            features = one_hot.to(self.output.weight.dtype)
-        outputs, hidden = self.rnn(features, hidden)
+        outputs, hidden = self.rnn(self.features(tokens), hidden)
         return self.output(outputs), hidden
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the recurrent layers see: int64 [batch, time] -> [batch, time, features]."""
+        if self.embedding is not None:
+            embedded: Tensor = self.embedding(tokens)
+            return embedded
+        one_hot = functional.one_hot(tokens, len(self.vocabulary))
+        return one_hot.to(self.output.weight.dtype)
 
     @property
     def parameter_count(self) -> int:
