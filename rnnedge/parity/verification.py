@@ -61,7 +61,9 @@ def verify(
         call = bind(module, parse_inputs(inputs), states)
         oracle = Oracle(module, call, model.contract.states)
         check_outputs(module, model.contract, oracle.results)
-        signals = Signals(model.contract, seed=seed, index_bound=oracle.index_bound)
+        signals = Signals(
+            model.contract, seed=seed, index_bound=oracle.index_bound, lengths=call.lengths
+        )
         kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
         trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
         checks = trials.run()

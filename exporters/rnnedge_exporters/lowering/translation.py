@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxscript import opset18
 
+from rnnedge_exporters.capture.operators import TRIMMED
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 
 # Its stubs know tensors only; constants are given as lists, which the tracer turns into tensors.
@@ -59,9 +60,15 @@ def _lstm(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden
     return _flat(y, r), h, c
 
 
+def _trimmed(x: Any, lengths: Any) -> Any:
+    end = op.ReduceMax(op.Cast(lengths, to=7), keepdims=1)  # 7 is int64
+    return op.Slice(x, [0], end, [0])
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     ONNX_RNN: _rnn,
     ONNX_GRU: _gru,
     ONNX_LSTM: _lstm,
+    TRIMMED: _trimmed,
 }
 """For torch's ONNX exporter."""
