@@ -106,14 +106,17 @@ def _run_packed(
 
 
 @custom_op("rnnedge::trimmed", mutates_args=())
-def trimmed(x: Tensor, lengths: Tensor) -> Tensor:
-    """The frames of x, [time, batch, features], up to the end of the longest row."""
+def trimmed(x: Tensor, lengths: Tensor, like: Tensor | None = None) -> Tensor:
+    """The frames of x, [time, batch, features], up to the end of the longest row.
+
+    `like` is another result for the same lengths: as long, which the tracer could not know.
+    """
     return x[: int(lengths.max())].clone()
 
 
 @trimmed.register_fake
-def _(x: Tensor, lengths: Tensor) -> Tensor:
-    frames = torch.library.get_ctx().new_dynamic_size()
+def _(x: Tensor, lengths: Tensor, like: Tensor | None = None) -> Tensor:
+    frames = torch.library.get_ctx().new_dynamic_size() if like is None else like.shape[0]
     return x.new_empty(frames, *x.shape[1:])
 
 

@@ -32,7 +32,7 @@ from rnnedge_exporters.capture import operators
 _FORWARDS = {kind: kind.forward for kind in (nn.RNN, nn.GRU, nn.LSTM)}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Rows:
     """What a packed sequence was made of.
 
@@ -41,12 +41,26 @@ class _Rows:
         sizes: int32 [batch], the same; stands in the packed sequence as its ``batch_sizes``.
         time: the padded length.
         batch: the number of rows.
+        trimmed: what was last cut to the longest row.
     """
 
     lengths: Tensor
     sizes: Tensor
     time: int | SymInt
     batch: int | SymInt
+    trimmed: Tensor | None = None
+
+
+class _Kept(PackedSequence):
+    """A packed sequence that holds the padded tensor; axes are folded once somebody looks at it."""
+
+    @property
+    def data(self) -> Tensor:  # type: ignore[override]
+        """Rule 1."""
+        data = self[0]
+        trace = _TRACE.get()
+        is_padded = trace is not None and any(data is padded for padded, _ in trace.padded)
+        return data.flatten(0, 1) if is_padded else data
 
 
 @dataclass
@@ -55,25 +69,25 @@ class _Trace:
 
     Attributes:
         rows: of all sequences that were packed.
-        padded: by the packed data: [time, batch, features], and whether it is zero after the ends.
+        padded: tensors of packed sequences, [time, batch, features], and whether each is zero after
+            its rows' ends.
         running: the lengths that each recurrent module that is running was given.
     """
 
     rows: list[_Rows] = field(default_factory=list)
-    padded: list[tuple[Tensor, Tensor, bool]] = field(default_factory=list)
+    padded: list[tuple[Tensor, bool]] = field(default_factory=list)
     running: list[_Rows | None] = field(default_factory=list)
 
     def pack(self, padded: Tensor, rows: _Rows, *, is_clean: bool) -> PackedSequence:
         """A packed sequence of a padded one, [time, batch, features]."""
-        data = padded.flatten(0, 1)
-        self.padded.append((data, padded, is_clean))
-        return PackedSequence(data, rows.sizes)
+        self.padded.append((padded, is_clean))
+        return tuple.__new__(_Kept, (padded, rows.sizes, None, None))
 
     def unpack(self, sequence: PackedSequence) -> tuple[Tensor, _Rows, bool]:
         """The padded sequence, its rows, and whether it is zero after their ends."""
         rows = next(rows for rows in self.rows if rows.sizes is sequence.batch_sizes)
-        for data, padded, is_clean in self.padded:
-            if data is sequence.data:
+        for padded, is_clean in self.padded:
+            if padded is sequence[0]:
                 return padded, rows, is_clean
         return sequence.data.unflatten(0, (rows.time, rows.batch)), rows, False
 
@@ -158,7 +172,8 @@ def _pad(
         spread = counts.reshape(rows.time, rows.batch, *[1] * (padded.ndim - 2))
         padded = torch.where(spread, padded, padding_value)
     if total_length is None:
-        padded = operators.trimmed(padded, rows.lengths)
+        padded = operators.trimmed(padded, rows.lengths, rows.trimmed)
+        rows.trimmed = padded
     elif not _is_same(total_length, rows.time):
         more = padded.new_full((total_length, *padded.shape[1:]), padding_value)
         padded = torch.cat([padded, more])[:total_length]

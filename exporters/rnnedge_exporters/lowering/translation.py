@@ -60,7 +60,7 @@ def _lstm(x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, hidden
     return _flat(y, r), h, c
 
 
-def _trimmed(x: Any, lengths: Any) -> Any:
+def _trimmed(x: Any, lengths: Any, like: Any = None) -> Any:
     end = op.ReduceMax(op.Cast(lengths, to=7), keepdims=1)  # 7 is int64
     return op.Slice(x, [0], end, [0])
 
