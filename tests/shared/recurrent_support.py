@@ -31,6 +31,7 @@ WITH_LENGTHS = {**BATCHED, "lengths": "int64[batch]"}
 YES = "yes"
 BIDIRECTIONAL = "no: bidirectional over time, its backward half needs the end first"
 PACKED = "no: packed sequence, and a stream has no padding"
+LENGTH = "no: it computes with the number of frames, which a chunk does not know"
 
 
 class Row(NamedTuple):
@@ -250,7 +251,7 @@ ROWS = [
         PACKED,
     ),
     Row("layers on the `data` of a packed sequence", packed_data, WITH_LENGTHS, PACKED),
-    Row("`pack_sequence`", packed_sequences, {"x": f"float32[time, 3, {INPUT}]"}, PACKED),
+    Row("`pack_sequence`", packed_sequences, {"x": f"float32[time, 3, {INPUT}]"}, LENGTH),
     Row("one module called twice", twice),
     Row("several modules, `ModuleList`, `LayerNorm` between", deep),
     Row("modules that share weights", tied),

@@ -29,7 +29,7 @@ def copied(module: nn.Module) -> nn.Module:
         CaptureError: it cannot be copied.
     """
     try:
-        twin = copy.deepcopy(module)
+        twin = copy.deepcopy(module, _normed_weights(module))
     except Exception as error:
         raise CaptureError(
             f"the module cannot be copied ({type(error).__name__}: {error})",
@@ -41,6 +41,19 @@ def copied(module: nn.Module) -> nn.Module:
     for ours, theirs in zip(module.modules(), twin.modules(), strict=False):
         theirs.training = ours.training
     return twin
+
+
+def _normed_weights(module: nn.Module) -> dict[int, Tensor]:
+    """What hooks of torch compute anew before each call (`weight_norm`): no copy of its own.
+
+    Such a weight is a plain attribute beside the parameters that it is made of.
+    """
+    return {
+        id(value): value.detach().clone()
+        for child in module.modules()
+        for name, value in vars(child).items()
+        if isinstance(value, Tensor) and not value.is_leaf and f"{name}_g" in child._parameters
+    }
 
 
 def refuse_hidden_state(module: nn.Module, arguments: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ How many frames there are at each step of a packed sequence depends on values, w
 free axes cannot follow; operators of ours, and ONNX's, take the padded sequence and its lengths.
 
 Rules:
-    1. `pack_padded_sequence` gives a `PackedSequence` whose ``data`` is the padded tensor, time
+    1. `pack_padded_sequence`, or `pack_sequence`, gives a `PackedSequence` whose ``data`` is the padded tensor, time
        first, with both axes in one: what treats each frame for itself may be applied to it.
        Its ``batch_sizes`` are the lengths; nothing is sorted, as no operator needs it.
     2. `torch.nn.RNN`, `GRU` and `LSTM` get the padded tensor, and their operators the lengths.
@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -158,6 +159,14 @@ def _pack(
     return trace.pack(padded, rows, is_clean=False)
 
 
+def _pack_all(sequences: Sequence[Tensor], enforce_sorted: bool) -> PackedSequence:
+    """`pack_sequence`, which would make numbers of the lengths."""
+    if _TRACE.get() is None:
+        return cast("PackedSequence", _PACK_ALL(sequences, enforce_sorted))
+    lengths = [sequence.shape[0] for sequence in sequences]
+    return _pack(pad_sequence(sequences), lengths, False, enforce_sorted)
+
+
 def _pad(
     sequence: PackedSequence, batch_first: bool, padding_value: float, total_length: int | None
 ) -> tuple[Tensor, Tensor]:
@@ -178,6 +187,25 @@ def _pad(
         more = padded.new_full((total_length, *padded.shape[1:]), padding_value)
         padded = torch.cat([padded, more])[:total_length]
     return padded.transpose(0, 1) if batch_first else padded, rows.lengths
+
+
+def pad_sequence(
+    sequences: Sequence[Tensor],
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    padding_side: str = "right",
+) -> Tensor:
+    """`torch.nn.utils.rnn.pad_sequence`, whose kernel would tie free lengths to the example's."""
+    sizes = [sequence.shape[0] for sequence in sequences]
+    padded = list(sequences)
+    if not all(_is_same(size, sizes[0]) for size in sizes):
+        longest = functools.reduce(torch.sym_max, sizes)
+        for index, sequence in enumerate(sequences):
+            more = sequence.new_full((longest - sizes[index], *sequence.shape[1:]), padding_value)
+            padded[index] = torch.cat(
+                [sequence, more] if padding_side == "right" else [more, sequence]
+            )
+    return torch.stack(padded, 0 if batch_first else 1)
 
 
 def _is_same(a: int | SymInt, b: int | SymInt) -> bool:
@@ -202,6 +230,12 @@ def _pack_padded_sequence(
     return packed._pack(input, lengths, batch_first, enforce_sorted)
 
 
+def _pack_sequence(sequences: Any, enforce_sorted: Any) -> Any:
+    from rnnedge_exporters.capture import packed
+
+    return packed._pack_all(sequences, enforce_sorted)
+
+
 def _pad_packed_sequence(
     sequence: Any, batch_first: Any, padding_value: Any, total_length: Any
 ) -> Any:
@@ -216,7 +250,9 @@ def _twin(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _PACK, _PAD = _twin(packing.pack_padded_sequence), _twin(packing.pad_packed_sequence)
+_PACK_ALL = _twin(packing.pack_sequence)
 _OURS = {
     packing.pack_padded_sequence: _pack_padded_sequence,
+    packing.pack_sequence: _pack_sequence,
     packing.pad_packed_sequence: _pad_packed_sequence,
 }
