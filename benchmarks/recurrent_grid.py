@@ -89,7 +89,9 @@ class Configuration(NamedTuple):
     def state(self, batch: int) -> Any:
         """A random initial state."""
         shape = (self.layers * self.directions, batch, HIDDEN)
-        return tuple(torch.randn(shape) for _ in "hc") if self.kind == "LSTM" else torch.randn(shape)
+        return (
+            tuple(torch.randn(shape) for _ in "hc") if self.kind == "LSTM" else torch.randn(shape)
+        )
 
 
 CONFIGURATIONS = [

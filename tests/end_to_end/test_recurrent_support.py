@@ -59,7 +59,7 @@ def test_a_cell_says_what_is_so(row, mode):
     model = rnnedge.load(convert(module, row.inputs, mode=mode).to_bytes())
     module = module.float()
     for batch, frames in SIZES:
-        batch = batch if "batch" in row.inputs["x"] else 1  # noqa: PLW2901
+        batch = batch if "batch" in row.inputs["x"] else 1
         inputs = arguments(row, batch, frames)
         with torch.no_grad():
             expected = pytree.tree_leaves(module(**inputs))
@@ -85,7 +85,9 @@ def arguments(row, batch, frames):
 def whole(model, inputs):
     contract = model.contract
     blank = {
-        port.name: np.zeros([inputs["x"].shape[0] if d == "batch" else d for d in port.shape], port.dtype)
+        port.name: np.zeros(
+            [inputs["x"].shape[0] if d == "batch" else d for d in port.shape], port.dtype
+        )
         for port in contract.inputs
         if port.name not in inputs
     }

@@ -129,9 +129,7 @@ def packed_data() -> nn.Module:
         y = y._replace(data=m.head(y.data))
         return pad_packed_sequence(y, batch_first=True)[0], final
 
-    return Rows(
-        forward, rnn=gru(), inner=nn.Linear(INPUT, INPUT), head=nn.Linear(HIDDEN, 2)
-    )
+    return Rows(forward, rnn=gru(), inner=nn.Linear(INPUT, INPUT), head=nn.Linear(HIDDEN, 2))
 
 
 def packed_sequences() -> nn.Module:
@@ -143,7 +141,11 @@ def packed_sequences() -> nn.Module:
 
 
 def unbatched() -> nn.Module:
-    return Lambda(lambda m, x: (*m.lstm(x), *m.gru(x)), lstm=nn.LSTM(INPUT, HIDDEN, 2), gru=nn.GRU(INPUT, HIDDEN))
+    return Lambda(
+        lambda m, x: (*m.lstm(x), *m.gru(x)),
+        lstm=nn.LSTM(INPUT, HIDDEN, 2),
+        gru=nn.GRU(INPUT, HIDDEN),
+    )
 
 
 def twice() -> nn.Module:
@@ -258,8 +260,16 @@ ROWS = [
     Row("weights by `torch.nn.utils.parametrize`", parametrized),
     Row("weights by `parametrizations.weight_norm`", weight_normed),
     Row("weights by the older `torch.nn.utils.weight_norm`", old_weight_norm),
-    Row("`module.double()`: exported as float32", lambda: alone(lstm()).double(), {"x": f"float64[batch, time, {INPUT}]"}),
-    Row("`module.half()`: exported as float32", lambda: alone(gru()).half(), {"x": f"float16[batch, time, {INPUT}]"}),
+    Row(
+        "`module.double()`: exported as float32",
+        lambda: alone(lstm()).double(),
+        {"x": f"float64[batch, time, {INPUT}]"},
+    ),
+    Row(
+        "`module.half()`: exported as float32",
+        lambda: alone(gru()).half(),
+        {"x": f"float16[batch, time, {INPUT}]"},
+    ),
 ]
 
 

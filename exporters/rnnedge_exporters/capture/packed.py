@@ -222,9 +222,7 @@ def _is_same(a: int | SymInt, b: int | SymInt) -> bool:
 # names of torch's module, and with the arguments' names and defaults of torch's functions.
 
 
-def _pack_padded_sequence(
-    input: Any, lengths: Any, batch_first: Any, enforce_sorted: Any
-) -> Any:
+def _pack_padded_sequence(input: Any, lengths: Any, batch_first: Any, enforce_sorted: Any) -> Any:
     from rnnedge_exporters.capture import packed
 
     return packed._pack(input, lengths, batch_first, enforce_sorted)
