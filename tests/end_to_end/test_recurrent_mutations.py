@@ -1,4 +1,4 @@
-"""The comparison with PyTorch fails when weights, the reset gate or states are wrong by a little."""
+"""The comparison with PyTorch fails when gates, the reset or states are wrong by a little."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reset_before_the_product(patch):
     gru = translation.op.GRU
 
     class Before(type(translation.op)):
-        def GRU(self, *args, **kwargs):
+        def GRU(self, *args, **kwargs):  # noqa: N802 - ONNX's name
             return gru(*args, **{**kwargs, "linear_before_reset": 0})
 
     patch.setattr(translation, "op", Before())
@@ -78,6 +78,7 @@ def test_nothing_is_wrong_when_nothing_is_broken(kind):
     assert largest_error(kind) <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mutate", "kind"),
     [

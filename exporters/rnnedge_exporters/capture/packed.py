@@ -4,8 +4,9 @@ How many frames there are at each step of a packed sequence depends on values, w
 free axes cannot follow; operators of ours, and ONNX's, take the padded sequence and its lengths.
 
 Rules:
-    1. `pack_padded_sequence`, or `pack_sequence`, gives a `PackedSequence` whose ``data`` is the padded tensor, time
-       first, with both axes in one: what treats each frame for itself may be applied to it.
+    1. `pack_padded_sequence`, or `pack_sequence`, gives a `PackedSequence` whose ``data`` is the
+       padded tensor, time first, with both axes in one: what treats each frame for itself may be
+       applied to it.
        Its ``batch_sizes`` are the lengths; nothing is sorted, as no operator needs it.
     2. `torch.nn.RNN`, `GRU` and `LSTM` get the padded tensor, and their operators the lengths.
     3. `pad_packed_sequence` gives the padded tensor up to the end of the longest row, or up to
@@ -29,8 +30,6 @@ from torch.nn.utils import rnn as packing
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnedge_exporters.capture import operators
-
-_FORWARDS = {kind: kind.forward for kind in (nn.RNN, nn.GRU, nn.LSTM)}
 
 
 @dataclass
@@ -56,7 +55,7 @@ class _Kept(PackedSequence):
     """A packed sequence that holds the padded tensor; axes are folded once somebody looks at it."""
 
     @property
-    def data(self) -> Tensor:  # type: ignore[override]
+    def data(self) -> Tensor:
         """Rule 1."""
         data = self[0]
         trace = _TRACE.get()
@@ -90,11 +89,12 @@ class _Trace:
         for padded, is_clean in self.padded:
             if padded is sequence[0]:
                 return padded, rows, is_clean
-        return sequence.data.unflatten(0, (rows.time, rows.batch)), rows, False
+        shape = (rows.time, rows.batch, *sequence.data.shape[1:])
+        return sequence.data.reshape(shape), rows, False
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Rule 2; a hook."""
-        if _FORWARDS.get(type(module)) is None:
+        if not _is_of_torch(module):
             return None
         if not args or not isinstance(args[0], PackedSequence):
             self.running.append(None)
@@ -105,12 +105,17 @@ class _Trace:
 
     def after(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> Any:
         """Rule 2; a hook."""
-        rows = self.running.pop() if _FORWARDS.get(type(module)) else None
+        rows = self.running.pop() if _is_of_torch(module) else None
         if rows is None:
             return None
         y, state = result
         padded = y.transpose(0, 1) if module.batch_first else y
         return self.pack(padded, rows, is_clean=True), state
+
+
+def _is_of_torch(module: nn.Module) -> bool:
+    """Whether it is a recurrent module whose forward is known: a subclass may have its own."""
+    return type(module) in (nn.RNN, nn.GRU, nn.LSTM)
 
 
 _TRACE: ContextVar[_Trace | None] = ContextVar("trace", default=None)
@@ -123,7 +128,8 @@ def keep_packed() -> Iterator[None]:
     token = _TRACE.set(trace)
     with ExitStack() as stack:
         stack.callback(_TRACE.reset, token)
-        before = hooks.register_module_forward_pre_hook(trace.before)
+        given: Any = trace.before  # whose result torch takes, though its signature says None
+        before = hooks.register_module_forward_pre_hook(given)
         stack.callback(before.remove)
         after = hooks.register_module_forward_hook(trace.after)
         stack.callback(after.remove)
@@ -177,7 +183,7 @@ def _pad(
         return cast("tuple[Tensor, Tensor]", _PAD(sequence, *options))
     padded, rows, is_clean = trace.unpack(sequence)
     if not is_clean or padding_value != 0.0:
-        counts = torch.arange(rows.time).unsqueeze(1) < rows.lengths
+        counts = torch.arange(cast("int", rows.time)).unsqueeze(1) < rows.lengths
         spread = counts.reshape(rows.time, rows.batch, *[1] * (padded.ndim - 2))
         padded = torch.where(spread, padded, padding_value)
     if total_length is None:
@@ -222,7 +228,12 @@ def _is_same(a: int | SymInt, b: int | SymInt) -> bool:
 # names of torch's module, and with the arguments' names and defaults of torch's functions.
 
 
-def _pack_padded_sequence(input: Any, lengths: Any, batch_first: Any, enforce_sorted: Any) -> Any:
+def _pack_padded_sequence(
+    input: Any,  # noqa: A002 - torch's name
+    lengths: Any,
+    batch_first: Any,
+    enforce_sorted: Any,
+) -> Any:
     from rnnedge_exporters.capture import packed
 
     return packed._pack(input, lengths, batch_first, enforce_sorted)

@@ -2,8 +2,8 @@
 
 `torch.nn.RNN`, `GRU` and `LSTM` end in one function of torch each (``torch.gru`` and so on), which
 `torch.export` would unroll over the example's length. A function mode catches that call, so no
-module is changed, and a call that a user's code makes itself is caught as well. How a packed sequence gets
-here, as a padded one beside its lengths, is told in `packed.py`.
+module is changed, and a call that a user's code makes itself is caught as well. How a packed
+sequence gets here, as a padded one beside its lengths, is told in `packed.py`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ Rules:
     5. An argument whose default is None is a state when the next part of rule 3, given back as the
        argument, gives a part of the same structure and sizes again, and zeros in its place mean
        the same as None. Otherwise it stays None: an option, or a start that forward makes itself.
-    6. An input of whole numbers, one for each row, says how many frames of the row count when forward
-       does not run on zeros there: no sequence that is packed is empty.
+    6. An input of whole numbers, one for each row, says how many frames of the row count when
+       forward does not run on zeros there: no sequence that is packed is empty.
     7. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
 """
 

@@ -94,7 +94,8 @@ def _projected(
     graph_module: GraphModule, node: Node, layer: Layer, weights: Sequence[Tensor]
 ) -> Node:
     """A module that is traced again with the rest; its loop becomes a ``Scan``."""
-    name = f"projected_lstm_{sum(name.startswith('projected_lstm') for name, _ in graph_module.named_children())}"
+    modules = [name for name, _ in graph_module.named_children()]
+    name = f"projected_lstm_{sum(name.startswith('projected_lstm') for name in modules)}"
     graph_module.add_module(name, ProjectedLSTM(weights, 1 + layer.bidirectional))
     args = (layer.x, *layer.states, layer.lengths)
     with graph_module.graph.inserting_before(node):
