@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from rnnedge_exporters.capture import Call, Program, bind, capture
+from rnnedge_exporters.capture import Call, Program, bind, capture, in_float32
 from rnnedge_exporters.errors import SpecError
 from rnnedge_exporters.lowering import Origin, lower, quiet, read_origins
 from rnnedge_exporters.optimize import (
@@ -129,7 +129,8 @@ def convert_in_stages(
             fix=f"leave it at {DEFAULT_OPSET}",
         )
     metadata = _module_metadata(module)
-    call = bind(module, parse_inputs(inputs), states)
+    module, specs = in_float32(module, parse_inputs(inputs))
+    call = bind(module, specs, states)
     program = capture(module, call)
     streaming = to_stream(program) if mode == "stream" else to_sequence(program)
     contract = promise(

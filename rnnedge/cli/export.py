@@ -59,9 +59,16 @@ def export(
 
     from rnnedge import export as export_module
     from rnnedge.report.export import ExportSummary
+    from rnnedge_exporters.capture import other_precision
 
     _output.check_overwrite(output, force=force)
     module, checksum = load_source(model, arg, weights, weights_key)
+    if precision := other_precision(module):
+        _output.warn(
+            f"the module is {precision}; it is exported as float32, as onnxruntime has recurrent "
+            "operators in no other precision",
+            fix="nothing needs to be done; module.float() before the export says the same",
+        )
     result = export_module(
         module,
         output,

@@ -71,7 +71,9 @@ def explain(
     expected = stages.converted.contract
     metadata = metadata_of(data), metadata_of(fresh_data)
     found = causes(*graphs, contract, expected, metadata)
-    played = Played.of(expected, Signals(expected, seed=seed, index_bound=index_bound))
+    lengths = stages.program.call.lengths
+    signals = Signals(expected, seed=seed, index_bound=index_bound, lengths=lengths)
+    played = Played.of(expected, signals)
     initial = InitialValues(expected, metadata[1])(played.batch)
     wrong, compared = compare_streaming(stages, played, initial)
     if wrong:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -17,8 +17,17 @@ _MOST_CHUNKS = 500
 class Signals:
     """Makes what a model of this contract is fed with."""
 
-    def __init__(self, contract: Contract, *, seed: int, index_bound: int) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        seed: int,
+        index_bound: int,
+        lengths: Collection[str] = (),
+    ) -> None:
+        """`lengths` names the inputs that say how many frames of each row count."""
         self._contract = contract
+        self._lengths = lengths
         self._random = np.random.default_rng(seed)
         self._index_bound = index_bound
 
@@ -38,6 +47,9 @@ class Signals:
 
     def _input(self, port: Port, batch: int, frames: int) -> Array:
         shape = _resolve(port.shape, batch, frames)
+        if port.name in self._lengths:
+            # From the longest on, as packing wants it where it does not sort by itself.
+            return -np.sort(-self._random.integers(1, frames + 1, shape)).astype(port.dtype)
         if port.dtype == "bool":
             return self._random.integers(0, 2, shape).astype(bool)
         if np.issubdtype(port.dtype, np.integer):

@@ -18,7 +18,7 @@ from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
 from rnnedge.parity.streams import StreamTrials
 from rnnedge.parity.trials import SequenceTrials
-from rnnedge_exporters.capture.states import bind
+from rnnedge_exporters.capture import bind, in_float32
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_runtime import Contract, Model, load
@@ -42,7 +42,7 @@ def verify(
 
     Args:
         file: the model file, or its bytes.
-        module: in float32.
+        module: judged in float32, as it was exported, if it is of another precision.
         states: what the export was told of states; read from the file when empty.
         provider: the execution provider to judge.
         threads: of one run.
@@ -58,10 +58,13 @@ def verify(
     inputs = _inputs(model.contract)
     states = states or model.contract.source.get("states", ())
     with fitting(module, model.contract):
-        call = bind(module, parse_inputs(inputs), states)
+        module, specs = in_float32(module, parse_inputs(inputs))
+        call = bind(module, specs, states)
         oracle = Oracle(module, call, model.contract.states)
         check_outputs(module, model.contract, oracle.results)
-        signals = Signals(model.contract, seed=seed, index_bound=oracle.index_bound)
+        signals = Signals(
+            model.contract, seed=seed, index_bound=oracle.index_bound, lengths=call.lengths
+        )
         kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
         trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
         checks = trials.run()

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnedge_exporters.capture import bind, capture
-from rnnedge_exporters.capture.operators import RECURRENT
+from rnnedge_exporters.capture.operators import LSTM, RECURRENT, read_layer
 from rnnedge_exporters.errors import CaptureError
 from rnnedge_exporters.specs import parse_inputs
 
@@ -189,19 +189,25 @@ def test_a_number_that_forward_takes_out_of_a_tensor_is_refused_with_its_line():
     assert "rnnedge_exporters" not in str(error.value)
 
 
-def test_a_packed_sequence_is_refused():
-    class Packed(Net):
+def test_a_packed_sequence_in_a_forward_of_ones_own_is_refused():
+    class Own(nn.GRU):
+        def forward(self, packed):
+            return super().forward(packed)
+
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = Own(3, 4)
+
         def forward(self, x):
             lengths = torch.full((x.shape[0],), x.shape[1])
-            packed = pack_padded_sequence(x, lengths, batch_first=True)
-            return self.gru(packed)[0].data
+            return self.gru(pack_padded_sequence(x, lengths, batch_first=True))[0].data
 
-    with pytest.raises(CaptureError, match=r"packed sequence|cannot trace"):
+    with pytest.raises(CaptureError, match="goes into something else than torch"):
         captured(Packed())
 
 
-@pytest.mark.filterwarnings("ignore:LSTM with projections")
-def test_a_projection_is_refused():
+def test_a_projected_layer_is_one_operator():
     class Projected(nn.Module):
         def __init__(self):
             super().__init__()
@@ -210,8 +216,11 @@ def test_a_projection_is_refused():
         def forward(self, x):
             return self.lstm(x)[0]
 
-    with pytest.raises(CaptureError, match="proj_size"):
-        captured(Projected())
+    with pytest.warns(UserWarning, match="LSTM with projections"):
+        program = captured(Projected())
+    (node,) = [n for n in program.graph_module.graph.nodes if n.target is LSTM]
+    assert read_layer(node).projects
+    assert [tuple(v.shape)[2] for v in node.meta["val"]] == [2, 2, 4]
 
 
 @pytest.mark.slow

@@ -63,12 +63,14 @@ class Call:
         states: the arguments that are states.
         example: sizes at which forward runs, and is traced.
         other: sizes at which what was learned at the example's is checked.
+        lengths: names of the inputs that say how many frames of each row count.
     """
 
     inputs: Mapping[str, TensorSpec]
     states: tuple[StateArgument, ...]
     example: Mapping[str, int] = field(default_factory=lambda: EXAMPLE_SIZES)
     other: Mapping[str, int] = field(default_factory=lambda: OTHER_SIZES)
+    lengths: frozenset[str] = frozenset()
 
     @property
     def shorter(self) -> Mapping[str, int]:
@@ -76,8 +78,13 @@ class Call:
         return {**self.example, TIME: self.other[TIME]}
 
     def arguments(self, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """Example arguments of those sizes; all zeros."""
+        """Example arguments of those sizes; all zeros but for lengths, which differ by row."""
         arguments: dict[str, Any] = {n: spec.zeros(sizes) for n, spec in self.inputs.items()}
+        for name in self.lengths:
+            # From the longest on, as rows have to be where `enforce_sorted` is left as it is.
+            rows = torch.arange(arguments[name].numel())
+            ends = sizes[TIME] - rows * sizes[TIME] // (len(rows) + 1)
+            arguments[name] = ends.clamp(1).to(arguments[name].dtype)
         for state in self.states:
             leaves = [leaf.zeros(sizes) for leaf in state.leaves]
             arguments[state.parameter] = pytree.tree_unflatten(leaves, state.tree)

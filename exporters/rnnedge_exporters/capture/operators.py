@@ -4,20 +4,23 @@ One operator is one layer (one or two directions) over a sequence; layers stack 
 is also the grain of ONNX's ``RNN``, ``GRU`` and ``LSTM``. Shapes, with D directions:
 
 * ``x``: [time, batch, input], ``y``: [time, batch, D * hidden];
-* ``h0``, ``c0`` and the final states: [D, batch, hidden];
+* ``h0``, ``c0`` and the final states: [D, batch, hidden]; where an LSTM projects its hidden state,
+  ``h0`` is [D, batch, projected], and so are ``y`` and ``w_hh``;
 * ``lengths``: int32 [batch], how many frames of each row count; None for all. Frames after them
   give zeros, and the final state is that after the last one that counts;
-* ``weights``: per direction ``w_ih``, ``w_hh`` and, with bias, ``b_ih``, ``b_hh``, in PyTorch's
-  shapes and gate order.
+* ``weights``: per direction ``w_ih``, ``w_hh``, with bias ``b_ih`` and ``b_hh``, with a projection
+  ``w_hr``, in PyTorch's shapes and gate order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.fx import Node
 from torch.library import custom_op
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -106,7 +109,7 @@ def lstm(
     bidirectional: bool,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer of `torch.nn.LSTM` without projection."""
+    """One layer of `torch.nn.LSTM`, with or without projection."""
     y, h, c = _run(torch.lstm, x, (h0, c0), weights, bidirectional, lengths)
     return y, h, c
 
@@ -119,7 +122,7 @@ def _run(
     bidirectional: bool,
     lengths: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    with_bias = len(weights) == 4 * (1 + bidirectional)
+    with_bias = len(weights) >= 4 * (1 + bidirectional)
     options = (weights, with_bias, 1, 0.0, False, bidirectional)
     if lengths is None:
         results = function(x, state, *options, False)
@@ -149,38 +152,96 @@ def _run_packed(
     return [whole, *(final.index_select(1, back) for final in finals)]
 
 
-def _empty(x: Tensor, h0: Tensor, states: int) -> tuple[Tensor, ...]:
-    directions, batch, hidden = h0.shape
+@custom_op("rnnedge::trimmed", mutates_args=())
+def trimmed(x: Tensor, lengths: Tensor, like: Tensor | None = None) -> Tensor:
+    """The frames of x, [time, batch, features], up to the end of the longest row.
+
+    `like` is another result for the same lengths: as long, which the tracer could not know.
+    """
+    return x[: int(lengths.max())].clone()
+
+
+@trimmed.register_fake
+def _(x: Tensor, lengths: Tensor, like: Tensor | None = None) -> Tensor:
+    frames = torch.library.get_ctx().new_dynamic_size() if like is None else like.shape[0]
+    return x.new_empty(frames, *x.shape[1:])
+
+
+def _empty(x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    directions, batch, hidden = states[0].shape
     y = x.new_empty(x.shape[0], batch, directions * hidden)
-    return (y, *(torch.empty_like(h0) for _ in range(states)))
+    return (y, *map(torch.empty_like, states))
 
 
 @rnn.register_fake
 def _(
     x: Tensor, h0: Tensor, weights: Any, nonlinearity: str, bidirectional: bool, lengths: Any = None
 ) -> Any:
-    return _empty(x, h0, 1)
+    return _empty(x, h0)
 
 
 @gru.register_fake
 def _(x: Tensor, h0: Tensor, weights: Any, bidirectional: bool, lengths: Any = None) -> Any:
-    return _empty(x, h0, 1)
+    return _empty(x, h0)
 
 
 @gru_reset_before.register_fake
 def _(x: Tensor, h0: Tensor, weights: Any, bidirectional: bool, lengths: Any = None) -> Any:
-    return _empty(x, h0, 1)
+    return _empty(x, h0)
 
 
 @lstm.register_fake
 def _(
     x: Tensor, h0: Tensor, c0: Tensor, weights: Any, bidirectional: bool, lengths: Any = None
 ) -> Any:
-    return _empty(x, h0, 2)
+    return _empty(x, h0, c0)
 
 
 RNN = torch.ops.rnnedge.rnn.default
 GRU = torch.ops.rnnedge.gru.default
 GRU_RESET_BEFORE = torch.ops.rnnedge.gru_reset_before.default
 LSTM = torch.ops.rnnedge.lstm.default
+TRIMMED = torch.ops.rnnedge.trimmed.default
 RECURRENT = (RNN, GRU, GRU_RESET_BEFORE, LSTM)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a node of the graph, one recurrent operator, is given.
+
+    Attributes:
+        x: the sequence.
+        states: the initial states: h0, and c0 for an LSTM.
+        weights: see above.
+        nonlinearity: ``tanh`` or ``relu``; of an RNN only.
+        bidirectional: whether it has two directions.
+        lengths: how many frames of each row count; None for all.
+    """
+
+    x: Node
+    states: tuple[Node, ...]
+    weights: tuple[Node, ...]
+    nonlinearity: str
+    bidirectional: bool
+    lengths: Node | None
+
+    @property
+    def projects(self) -> bool:
+        """Whether the hidden state is projected: there is one weight more than usual."""
+        return len(self.weights) // (1 + self.bidirectional) % 2 == 1
+
+
+def read_layer(node: Node) -> Layer:
+    """The arguments of a recurrent operator by name."""
+    assert node.target in RECURRENT  # noqa: S101 - the caller asks for such nodes only
+    names = [argument.name for argument in node.target._schema.arguments]
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    states = tuple(given[name] for name in ("h0", "c0") if name in given)
+    return Layer(
+        x=cast("Node", given["x"]),
+        states=cast("tuple[Node, ...]", states),
+        weights=tuple(cast("Sequence[Node]", given["weights"])),
+        nonlinearity=str(given.get("nonlinearity", "tanh")),
+        bidirectional=bool(given["bidirectional"]),
+        lengths=cast("Node | None", given.get("lengths")),
+    )

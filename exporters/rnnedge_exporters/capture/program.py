@@ -25,6 +25,7 @@ from rnnedge_exporters.capture.call import (
     run,
 )
 from rnnedge_exporters.capture.lengths import longer
+from rnnedge_exporters.capture.packed import keep_packed
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
 from rnnedge_exporters.errors import CaptureError, first_lines, user_lines
 from rnnedge_exporters.specs import TensorSpec
@@ -176,7 +177,7 @@ def _trace(module: nn.Module, call: Call, dims: Mapping[str, Any]) -> ExportedPr
         leaves = [free(leaf) for leaf in state.leaves]
         shapes[state.parameter] = pytree.tree_unflatten(leaves, state.tree)
     arguments = call.arguments(call.example)
-    with warnings.catch_warnings(), KeepRecurrent():
+    with warnings.catch_warnings(), KeepRecurrent(), keep_packed():
         # nn.RNN lists its own weights anew while traced; other assignments were ruled out.
         warnings.filterwarnings("ignore", message="The tensor attributes? ")
         # A library of torch's own still asks for a class that it has renamed.

@@ -2,7 +2,8 @@
 
 `torch.nn.RNN`, `GRU` and `LSTM` end in one function of torch each (``torch.gru`` and so on), which
 `torch.export` would unroll over the example's length. A function mode catches that call, so no
-module is changed, and a call that a user's code makes itself is caught as well.
+module is changed, and a call that a user's code makes itself is caught as well. How a packed
+sequence gets here, as a padded one beside its lengths, is told in `packed.py`.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from torch.overrides import TorchFunctionMode
 
 from rnnedge_exporters.capture import operators
 from rnnedge_exporters.capture.instead import INSTEAD
+from rnnedge_exporters.capture.packed import current_lengths, pad_sequence
 from rnnedge_exporters.errors import CaptureError
 
-_Layer = Callable[[Tensor, Sequence[Tensor], list[Tensor], bool], tuple[Tensor, ...]]
+_Layer = Callable[[Tensor, Sequence[Tensor], list[Tensor], bool, Tensor | None], tuple[Tensor, ...]]
 
 
 def _rnn(nonlinearity: str) -> _Layer:
-    return lambda x, state, weights, both: operators.rnn(x, *state, weights, nonlinearity, both)
+    return lambda x, state, *rest: operators.rnn(x, *state, rest[0], nonlinearity, *rest[1:])
 
 
 _LAYERS: Mapping[Callable[..., Any], _Layer] = {
     torch.rnn_tanh: _rnn("tanh"),
     torch.rnn_relu: _rnn("relu"),
-    torch.gru: lambda x, state, weights, both: operators.gru(x, *state, weights, both),
-    torch.lstm: lambda x, state, weights, both: operators.lstm(x, *state, weights, both),
+    torch.gru: lambda x, state, *rest: operators.gru(x, *state, *rest),
+    torch.lstm: lambda x, state, *rest: operators.lstm(x, *state, *rest),
 }
 
 
@@ -46,7 +48,7 @@ class KeepRecurrent(TorchFunctionMode):
         layer = _LAYERS.get(func)
         if layer is not None:
             return _stack(layer, func.__name__, args)
-        instead = INSTEAD.get(func, func)
+        instead = pad_sequence if func is torch._C._nn.pad_sequence else INSTEAD.get(func, func)
         return instead(*args, **(kwargs or {}))
 
 
@@ -60,29 +62,25 @@ def _stack(layer: _Layer, name: str, args: Sequence[Any]) -> tuple[Tensor, ...]:
             bidirectional, batch_first)``; the variant for packed sequences has other ones.
 
     Raises:
-        CaptureError: the sequence is packed, or the hidden state is projected (``proj_size``).
+        CaptureError: it is called with the data of a packed sequence.
     """
     if not isinstance(args[2], (list, tuple)) or isinstance(args[3], (list, tuple)):
         raise CaptureError(
-            "a packed sequence cannot be exported yet",
+            "a packed sequence goes into something else than torch.nn.RNN, GRU or LSTM themselves",
             where=f"torch.{name}, called with the data of a PackedSequence",
-            fix="call the module with the padded tensor; a stream has no padding to skip",
+            fix="call a module of one of these classes with what pack_padded_sequence returns, as "
+            "its first argument; a subclass with its own forward is not known to be one",
         )
-    x, initial, params, has_biases, layers, _, _, both, batch_first = args
+    x, initial, params, _, layers, _, _, both, batch_first = args
     states = list(initial) if isinstance(initial, (list, tuple)) else [initial]
     per_layer = len(params) // layers
-    if per_layer != (4 if has_biases else 2) * (1 + both):
-        raise CaptureError(
-            "an LSTM with proj_size cannot be exported yet: ONNX's LSTM has no projection",
-            where=f"torch.{name} with {per_layer} weights per layer",
-            fix="use proj_size=0 and a Linear after the LSTM",
-        )
+    lengths = current_lengths()
     y = x.transpose(0, 1) if batch_first else x
     starts = [state.split(1 + both) if layers > 1 else (state,) for state in states]
     finals = []
     for index in range(layers):
         weights = list(params[index * per_layer : (index + 1) * per_layer])
-        y, *final = layer(y, [start[index] for start in starts], weights, both)
+        y, *final = layer(y, [start[index] for start in starts], weights, both, lengths)
         finals.append(final)
     joined = [torch.cat(parts) if layers > 1 else parts[0] for parts in zip(*finals, strict=True)]
     return (y.transpose(0, 1) if batch_first else y, *joined)

@@ -8,7 +8,9 @@ Rules:
     5. An argument whose default is None is a state when the next part of rule 3, given back as the
        argument, gives a part of the same structure and sizes again, and zeros in its place mean
        the same as None. Otherwise it stays None: an option, or a start that forward makes itself.
-    6. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
+    6. An input of whole numbers, one for each row, says how many frames of the row count when
+       forward does not run on zeros there: no sequence that is packed is empty.
+    7. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +39,7 @@ from rnnedge_exporters.capture.call import (
 from rnnedge_exporters.capture.lengths import with_lengths
 from rnnedge_exporters.errors import CaptureError, SpecError
 from rnnedge_exporters.specs import TensorSpec, parse_named, parse_tensor
-from rnnedge_runtime.contract import BATCH, Dim
+from rnnedge_runtime.contract import BATCH, TIME, Dim
 
 _HINT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>.*?))?(?:->\s*(?P<path>[\w.]+)\s*)?")
 _HOW = 'say it with --state "hidden: float32[2, batch, 64] -> 1" (argument: tensors -> result)'
@@ -59,7 +62,7 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     Args:
         module: a copy of it is called a few times, in evaluation mode.
         inputs: the data arguments.
-        hints: what the user says of states, as in rule 6.
+        hints: what the user says of states, as in rule 7.
 
     Raises:
         SpecError: an input is no argument of forward, or an argument is neither input nor state.
@@ -80,13 +83,7 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     optional = [n for n in open_names if n not in names]
     hints_of = [hinted.get(n, _Hint(n)) for n in names]
     with inference(module):
-        call = with_lengths(
-            Call(dict(inputs), ()),
-            lambda sizes, call: run(
-                module,
-                call.arguments(sizes) | {h.parameter: _example(h, sizes) for h in hints_of},
-            ),
-        )
+        call = _called(module, Call(dict(inputs), ()), hints_of)
         if not names and not optional:
             return call
         states = _settle(module, call, hints_of)
@@ -96,6 +93,29 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
         call,
         states=tuple(replace(s, required=_is_required(parameters[s.parameter])) for s in states),
     )
+
+
+def _called(module: nn.Module, call: Call, hints: Sequence[_Hint]) -> Call:
+    """`call` at lengths at which forward runs, and with the inputs of rule 6 as lengths."""
+
+    def attempt(sizes: Mapping[str, int], call: Call) -> None:
+        given = {hint.parameter: _example(hint, sizes) for hint in hints}
+        run(module, call.arguments(sizes) | given)
+
+    rows = [name for name, spec in call.inputs.items() if _counts_rows(spec)]
+    if not rows:
+        return with_lengths(call, attempt)
+    for names in ((), *((name,) for name in rows), rows if len(rows) > 1 else ()):
+        trial = with_lengths(replace(call, lengths=frozenset(names)), attempt)
+        with suppress(CaptureError):
+            attempt(trial.example, trial)
+            return trial
+    return with_lengths(call, attempt)
+
+
+def _counts_rows(spec: TensorSpec) -> bool:
+    is_whole = not spec.torch_dtype.is_floating_point and spec.dtype != "bool"
+    return is_whole and len(spec.shape) == 1 and spec.axis(TIME) is None
 
 
 def _may_be_state(parameter: inspect.Parameter) -> bool:

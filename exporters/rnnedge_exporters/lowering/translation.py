@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from onnxscript import opset18
 
+from rnnedge_exporters.capture.operators import TRIMMED
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 
 # Its stubs know tensors only; constants are given as lists, which the tracer turns into tensors.
@@ -83,10 +84,16 @@ def _log_sigmoid(x: Any) -> Any:
     return op.Neg(op.Softplus(op.Neg(x)))
 
 
+def _trimmed(x: Any, lengths: Any, like: Any = None) -> Any:
+    end = op.ReduceMax(op.Cast(lengths, to=7), keepdims=1)  # 7 is int64
+    return op.Slice(x, [0], end, [0])
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     ONNX_RNN: _rnn,
     ONNX_GRU: _gru,
     ONNX_LSTM: _lstm,
     torch.ops.aten.log_sigmoid.default: _log_sigmoid,
+    TRIMMED: _trimmed,
 }
 """For torch's ONNX exporter."""

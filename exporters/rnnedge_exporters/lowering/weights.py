@@ -12,22 +12,33 @@ file as nodes: the exporter folds constants of up to 8192 elements only.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.capture.operators import GRU, GRU_RESET_BEFORE, LSTM, RECURRENT, RNN
+from rnnedge_exporters.capture.operators import (
+    GRU,
+    GRU_RESET_BEFORE,
+    LSTM,
+    RECURRENT,
+    RNN,
+    Layer,
+    read_layer,
+)
 from rnnedge_exporters.errors import LoweringError
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
+from rnnedge_exporters.lowering.projection import ProjectedLSTM
 from rnnedge_exporters.streaming.axes import operator_name
 from rnnedge_exporters.streaming.constants import evaluate, is_constant
 from rnnedge_exporters.streaming.refusal import describe, module_path
 
 _VIEWS = frozenset({"view", "reshape", "expand", "slice", "select", "unsqueeze", "transpose"})
+_VIEWS |= {"split"}
 
 GATE_ORDER: Mapping[object, tuple[int, ...]] = {
     RNN: (0,),
@@ -36,6 +47,12 @@ GATE_ORDER: Mapping[object, tuple[int, ...]] = {
     LSTM: (0, 3, 1, 2),
 }
 """For each gate in ONNX's order, where PyTorch has it."""
+_TARGETS: Mapping[object, Any] = {
+    RNN: ONNX_RNN,
+    GRU: ONNX_GRU,
+    GRU_RESET_BEFORE: ONNX_GRU,
+    LSTM: ONNX_LSTM,
+}
 
 
 def pack_weights(graph_module: GraphModule) -> GraphModule:
@@ -53,30 +70,46 @@ def pack_weights(graph_module: GraphModule) -> GraphModule:
 
 
 def _replace(graph_module: GraphModule, node: Node) -> None:
-    x, h0, *rest = cast("tuple[Any, ...]", node.args)
-    c0 = rest.pop(0) if node.target is LSTM else None
-    lengths = node.kwargs.get("lengths")
-    sources, *options = rest
-    weights = [_constant(graph_module, node, source) for source in sources]
-    directions = 2 if options[-1] else 1
-    packed = pack(weights, GATE_ORDER[node.target], directions)
-    hidden = packed[1].shape[2]
-    h0, c0 = (None if state is None or is_zero(state) else state for state in (h0, c0))
-    names = _names(node, sources)
-    nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
-    w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
-    replacements: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
-        str(RNN): (ONNX_RNN, (x, w, r, b, lengths, h0, str(options[0]).capitalize(), hidden)),
-        str(GRU): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden, True)),
-        str(GRU_RESET_BEFORE): (ONNX_GRU, (x, w, r, b, lengths, h0, hidden, False)),
-        str(LSTM): (ONNX_LSTM, (x, w, r, b, lengths, h0, c0, hidden)),
-    }
-    target, args = replacements[str(node.target)]
-    with graph_module.graph.inserting_before(node):
-        new = graph_module.graph.call_function(target, args)
+    layer = read_layer(node)
+    weights = [_constant(graph_module, node, source) for source in layer.weights]
+    if layer.projects:
+        new = _projected(graph_module, node, layer, weights)
+    else:
+        new = _operator(graph_module, node, layer, weights)
     new.meta = dict(node.meta)
     node.replace_all_uses_with(new)
     graph_module.graph.erase_node(node)
+
+
+def _operator(
+    graph_module: GraphModule, node: Node, layer: Layer, weights: Sequence[Tensor]
+) -> Node:
+    packed = pack(weights, GATE_ORDER[node.target], 1 + layer.bidirectional)
+    hidden = packed[1].shape[2]
+    states = [None if is_zero(state) else state for state in layer.states]
+    names = _names(node, layer.weights)
+    nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
+    w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
+    args: tuple[Any, ...] = (layer.x, w, r, b, layer.lengths, *states)
+    if node.target is RNN:
+        args = (*args, layer.nonlinearity.capitalize())
+    args = (*args, hidden)
+    if node.target in (GRU, GRU_RESET_BEFORE):
+        args = (*args, node.target is GRU)
+    with graph_module.graph.inserting_before(node):
+        return graph_module.graph.call_function(_TARGETS[node.target], args)
+
+
+def _projected(
+    graph_module: GraphModule, node: Node, layer: Layer, weights: Sequence[Tensor]
+) -> Node:
+    """A module that is traced again with the rest; its loop becomes a ``Scan``."""
+    modules = [name for name, _ in graph_module.named_children()]
+    name = f"projected_lstm_{sum(name.startswith('projected_lstm') for name in modules)}"
+    graph_module.add_module(name, ProjectedLSTM(weights, 1 + layer.bidirectional))
+    args = (layer.x, *layer.states, layer.lengths)
+    with graph_module.graph.inserting_before(node):
+        return graph_module.graph.call_module(name, args)
 
 
 def pack(weights: Sequence[Tensor], order: Sequence[int], directions: int) -> list[Tensor]:
@@ -103,7 +136,7 @@ def pack(weights: Sequence[Tensor], order: Sequence[int], directions: int) -> li
 
 def is_zero(state: Node) -> bool:
     """Whether an initial state is zeros of some size, which ONNX's operators start from anyway."""
-    if operator_name(state) in _VIEWS:
+    if operator_name(state) in _VIEWS or state.target is operator.getitem:
         source = state.args[0]
         return isinstance(source, Node) and is_zero(source)
     return operator_name(state) in ("zeros", "new_zeros", "zeros_like")

@@ -34,6 +34,7 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
+from rnnedge_exporters.capture.operators import read_layer
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.accumulation import ACCUMULATING, First, clock_accumulation
 from rnnedge_exporters.streaming.arguments import axis_of, source_of
@@ -419,7 +420,7 @@ def check_recurrence(node: Node, clocks: Mapping[Node, Clock]) -> None:
     """Rule 4.
 
     Raises:
-        StreamingError: it is bidirectional, or starts from the signal.
+        StreamingError: it is bidirectional, starts from the signal, or has ends of its own.
     """
     clock = clocks[sequence_of(node)]
     assert clock.place is not None  # noqa: S101 - it is over time
@@ -427,7 +428,15 @@ def check_recurrence(node: Node, clocks: Mapping[Node, Clock]) -> None:
         raise refuse(node, "time is folded with another axis into the sequence", SEQUENCE_MODE)
     if clock.edges is not None:
         raise refuse(node, "it reads padding with the signal's own frames", SEQUENCE_MODE)
-    if node.target is not SCAN and node.args[-1] is True:
+    layer = read_layer(node) if node.target is not SCAN else None
+    if layer is not None and layer.lengths is not None:
+        raise refuse(
+            node,
+            "it runs over a packed sequence: each row ends where its length says, and a stream has "
+            "no padding and does not know its end",
+            f"stream the sequence itself, without packing it; or {SEQUENCE_MODE}",
+        )
+    if layer is not None and layer.bidirectional:
         raise refuse(
             node,
             "it is bidirectional over time: its backward half needs the end of the signal first",
