@@ -203,8 +203,24 @@ def test_a_packed_sequence_in_a_forward_of_ones_own_is_refused():
             lengths = torch.full((x.shape[0],), x.shape[1])
             return self.gru(pack_padded_sequence(x, lengths, batch_first=True))[0].data
 
-    with pytest.raises(CaptureError, match="goes into something else than torch"):
+    with pytest.raises(CaptureError, match="a subclass with a forward of its own"):
         captured(Packed())
+
+
+def test_the_data_of_a_packed_sequence_in_torchs_function_is_refused():
+    class Direct(Net):
+        def forward(self, x):
+            lengths = torch.full((x.shape[0],), x.shape[1])
+            packed = pack_padded_sequence(x, lengths, batch_first=True)
+            start = x.new_zeros(1, x.shape[0], 4)
+            weights = self.gru._flat_weights
+            y, _ = torch.gru(
+                packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, False, False
+            )
+            return y
+
+    with pytest.raises(CaptureError, match="goes into something else than torch"):
+        captured(Direct())
 
 
 def test_a_projected_layer_is_one_operator():

@@ -30,6 +30,7 @@ from torch.nn.utils import rnn as packing
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnedge_exporters.capture import operators
+from rnnedge_exporters.errors import CaptureError
 
 
 @dataclass
@@ -93,8 +94,19 @@ class _Trace:
         return sequence.data.reshape(shape), rows, False
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Rule 2; a hook."""
+        """Rule 2; a hook.
+
+        Raises:
+            CaptureError: what becomes of a packed sequence in a forward of its own is not known.
+        """
         if not _is_of_torch(module):
+            if isinstance(module, nn.RNNBase) and args and isinstance(args[0], PackedSequence):
+                raise CaptureError(
+                    "a packed sequence is given to a subclass with a forward of its own",
+                    where=type(module).__name__,
+                    fix="call torch.nn.RNN, GRU or LSTM themselves with what pack_padded_sequence "
+                    "returns, as the first argument",
+                )
             return None
         if not args or not isinstance(args[0], PackedSequence):
             self.running.append(None)
