@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint format clean
+.PHONY: demo test quick long lint format clean
 
 $(READY): requirements/dev.txt requirements/torch.txt requirements/models.txt pyproject.toml runtime/pyproject.toml exporters/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,9 @@ test: $(READY)
 
 quick: $(READY)
 	$(BIN)/pytest -n 2 -m "not slow" tests
+
+long: $(READY)
+	$(BIN)/pytest -n 2 --long --all-mutations --networks 1000 tests
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

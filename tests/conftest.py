@@ -10,9 +10,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):
-    """The long runs of searches; CONTRIBUTING.md says when."""
+    """The long runs; CONTRIBUTING.md says when."""
+    parser.addoption("--long", action="store_true", help="run what is marked long, too")
     parser.addoption("--networks", type=int, default=50, help="how many random networks to try")
     parser.addoption("--all-mutations", action="store_true", help="try every mutation")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is marked long waits for ``--long``."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.fixture(autouse=True, scope="session")

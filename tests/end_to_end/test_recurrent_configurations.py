@@ -38,13 +38,13 @@ def wrong(configurations, mode):
     return {str(c): error for c, error in pairs if not error <= TOLERANCE}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("group", sorted({c.group for c in CONFIGURATIONS}), ids=str)
 def test_every_configuration_equals_pytorch(group):
     assert not wrong(members(group, "sequence"), "sequence")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("group", sorted({c.group for c in STREAMS}), ids=str)
 def test_every_stream_equals_pytorch_in_chunks(group):
     assert not wrong(members(group, "stream"), "stream")

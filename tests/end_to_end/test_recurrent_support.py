@@ -30,7 +30,7 @@ CELLS = [
         row,
         mode,
         id=f"{row.option}-{mode}",
-        marks=[] if row.option in QUICK else pytest.mark.slow,
+        marks=[] if row.option in QUICK else pytest.mark.long,
     )
     for row in ROWS
     for mode in ("sequence", "stream")

@@ -43,6 +43,7 @@ def test_every_paper_is_among_the_references(listed):
         assert is_package or f"* **{source}**: " in DOCS, source
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["gtcrn", "conv-tasnet-causal", "deepfilternet"])
 def test_a_published_architecture_is_proven_by_the_runner(name):
     result = run(name)

@@ -87,7 +87,7 @@ def test_one_command_trains_exports_proves_and_judges(call):
     assert "exists already" in again.err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_layer_learns_its_task_and_its_stream_does_as_well(name, call):
     ended = call("train", "zoo", name, "--json")
