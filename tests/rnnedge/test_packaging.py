@@ -80,13 +80,13 @@ def test_the_three_are_released_together(metadata) -> None:
     assert all(text.partition(";")[0].strip().endswith(f"=={version}") for text in siblings)
 
 
-def test_only_rnnedge_brings_a_command_and_an_extra(wheel, metadata, package) -> None:
+def test_only_rnnedge_brings_a_command_and_extras(wheel, metadata, package) -> None:
     entries = [name for name in wheel.namelist() if name.endswith("/entry_points.txt")]
     if package != "rnnedge":
         assert (entries, metadata.get_all("Provides-Extra")) == ([], None)
         return
     assert "rnnedge = rnnedge.cli:main" in wheel.read(entries[0]).decode()
-    assert metadata.get_all("Provides-Extra") == ["draw", "export"]
+    assert metadata.get_all("Provides-Extra") == ["draw", "export", "plot"]
     assert any(
         text.startswith("rnnedge-exporters==") and "extra == 'export'" in text
         for text in metadata.get_all("Requires-Dist")
