@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from rnnedge.report.latency import Latency
 from rnnedge.report.tables import new_list
@@ -78,10 +77,7 @@ class RunSummary:
 
     def to_rich(self) -> Table:
         """One line per fact."""
-        table = new_list()
-        for name, text in self._facts():
-            table.add_row(name, Text(text))
-        return table
+        return new_list(self._facts())
 
     def to_line(self) -> str:
         """The output's path, unless it is stdout itself."""

@@ -59,14 +59,9 @@ class ZooResult:
 
     def to_rich(self) -> Table:
         """One line per fact."""
-        from rich.text import Text
-
         from rnnedge.report.tables import new_list
 
-        table = new_list()
-        for name, text in self._facts():
-            table.add_row(name, Text(text))
-        return table
+        return new_list(self._facts())
 
     def to_line(self) -> str:
         """The file's path."""

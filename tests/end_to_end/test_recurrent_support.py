@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 import numpy as np
 import pytest
 import torch
-from onnxscript._framework_apis import torch_2_5
 from recurrent_support import ROWS, YES, table, table_of_page
 from torch.utils import _pytree as pytree
 
@@ -35,15 +33,6 @@ CELLS = [
     for row in ROWS
     for mode in ("sequence", "stream")
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _read_once():
-    """torch's exporter reads the source of its translations at every call: half of the time."""
-    original = torch_2_5.get_torchlib_ops
-    torch_2_5.get_torchlib_ops = functools.cache(original)
-    yield
-    torch_2_5.get_torchlib_ops = original
 
 
 @pytest.mark.parametrize(("row", "mode"), CELLS)

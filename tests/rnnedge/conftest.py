@@ -45,6 +45,17 @@ class Spawn(Protocol):
 
 
 @pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """Training writes into the working folder, and sets the number of torch's threads."""
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a command inside this process."""
 

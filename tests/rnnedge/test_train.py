@@ -12,7 +12,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import torch
 
 from rnnedge.cli import _output
 from rnnedge.cli.train import char_lm
@@ -24,12 +23,7 @@ TEXT = "def f(x):\n    return x + 1\n\n" * 60
 SMALL = ("--hidden", 8, "--batch", 2, "--unroll", 16)
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

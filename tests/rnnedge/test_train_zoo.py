@@ -16,13 +16,7 @@ from rnnedge.zoo.showcase import INPUT
 from rnnedge.zoo.tasks import IGNORED, SYMBOLS, Echo, Latch
 from rnnedge_runtime.errors import InputError
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def draw(task, frames=60):

@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 TEXT = "def f(x):\n    return x + 1\n\n" * 60
 WORDS = ("train", "char-lm", "--text", "text.txt", "--hidden", 8, "--batch", 2, "--steps", 5)
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def _text(own_folder):
     Path("text.txt").write_text(TEXT)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_all_three_cells_are_drawn_and_one_that_vanishes_is_told(call):

@@ -106,8 +106,8 @@ MUTATIONS = [
     Mutation(
         "padding that does not move the start",
         _S + "padding.py",
-        "delay = inputs.delay - left\n    wait",
-        "delay = inputs.delay\n    wait",
+        "delay=inputs.delay - left,\n        length=length,",
+        "delay=inputs.delay,\n        length=length,",
         "padding",
         "initial_content_of_what_reads_it",
     ),
@@ -151,8 +151,8 @@ MUTATIONS = [
     Mutation(
         "frames cut off at the start that are no delay",
         _S + "shifts.py",
-        "delay = inputs.delay + first\n    wait",
-        "delay = inputs.delay\n    wait",
+        "delay=inputs.delay + first, length=length, edges=edges)",
+        "delay=inputs.delay, length=length, edges=edges)",
         "shifts",
         "cut_off_at_the_start",
     ),
@@ -271,7 +271,7 @@ MUTATIONS = [
     Mutation(
         "a recurrent layer that has not run over padding",
         _S + "recurrent_state.py",
-        "if self.inputs.delay >= 0:",
+        "if inputs.delay >= 0:",
         "if True:",
         "recurrent_state",
     ),
@@ -393,7 +393,7 @@ MUTATIONS = [
     Mutation(
         "an output that runs beyond its end while the input lasts",
         _S + "stream.py",
-        "by = max(0, -clock.delay, beyond)",
+        "by = max(-clock.delay, clock.wait(writer.multiple))",
         "by = max(0, -clock.delay)",
         "shifts",
     ),

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rnnedge_exporters.capture.packed import pad_sequence
 from rnnedge_exporters.errors import CaptureError
 
 
@@ -277,6 +278,7 @@ INSTEAD: Mapping[Callable[..., Any], Callable[..., Any]] = {
     torch.fft.rfft: rfft,
     torch.fft.irfft: irfft,
     functional.unfold: unfold,
+    torch._C._nn.pad_sequence: pad_sequence,
     torch.diff: diff,
     Tensor.diff: diff,
     torch.max_pool1d: max_pool1d,

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from rnnedge_exporters.capture import operators
 from rnnedge_exporters.capture.instead import INSTEAD
-from rnnedge_exporters.capture.packed import current_lengths, pad_sequence
+from rnnedge_exporters.capture.packed import current_lengths
 from rnnedge_exporters.errors import CaptureError
 
 _Layer = Callable[[Tensor, Sequence[Tensor], list[Tensor], bool, Tensor | None], tuple[Tensor, ...]]
@@ -48,7 +48,7 @@ class KeepRecurrent(TorchFunctionMode):
         layer = _LAYERS.get(func)
         if layer is not None:
             return _stack(layer, func.__name__, args)
-        instead = pad_sequence if func is torch._C._nn.pad_sequence else INSTEAD.get(func, func)
+        instead = INSTEAD.get(func, func)
         return instead(*args, **(kwargs or {}))
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -119,15 +119,15 @@ def _groups(fine: Sequence[str], coarse: Sequence[str]) -> Groups | None:
     rest = list(range(len(fine)))
     for size in coarse:
         group: list[int] = []
-        while rest and _factors([fine[axis] for axis in group]) != _factors([size]):
+        while rest and _factors(fine[axis] for axis in group) != _factors([size]):
             group.append(rest.pop(0))
-        if not group or _factors([fine[axis] for axis in group]) != _factors([size]):
+        if not group or _factors(fine[axis] for axis in group) != _factors([size]):
             return None
         groups.append(group)
     return None if rest else groups
 
 
-def _factors(sizes: Sequence[str]) -> tuple[int, Counter[str]]:
+def _factors(sizes: Iterable[str]) -> tuple[int, Counter[str]]:
     """A product of sizes such as ``21*batch``: its number, and its symbols."""
     parts = [
         part for size in sizes for part in (size.split("*") if _PRODUCT.fullmatch(size) else [size])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
+from math import lcm
 from typing import Literal
 
 from rnnedge_exporters.streaming.axes import Place
@@ -72,6 +73,21 @@ class Clock:
     length: Length = WHOLE
     edges: Edges | None = None
     even: bool = False
+
+    def beyond(self, frames: int) -> int:
+        """How many frames come out beyond the last one when the input ends after `frames`."""
+        return int(self.rate * frames) - self.delay - self.length(frames)
+
+    def wait(self, run: int | None = None) -> int:
+        """How much later it has to come so that it does not run beyond its own end.
+
+        Its end is known only when the input's is.
+
+        Args:
+            run: the input comes in multiples of it; None for all that strides divide evenly.
+        """
+        run = lcm(self.rate.denominator, self.length.period) if run is None else run
+        return max(0, *(self.beyond(frames) for frames in range(10_000 * run, 10_050 * run, run)))
 
     def __str__(self) -> str:
         if self.flow is not Flow.FRAMES:

@@ -35,6 +35,15 @@ class Length:
             rate *= Fraction(mul, div)
         return rate
 
+    @property
+    def period(self) -> int:
+        """After so many input frames, and each multiple of them, no stride leaves frames over."""
+        rate, period = Fraction(1), 1
+        for mul, _, div in self.steps:
+            rate *= Fraction(mul, div)
+            period = lcm(period, rate.denominator)
+        return period
+
     def then(self, mul: int = 1, add: int = 0, div: int = 1) -> Length:
         """One more step, merged with the last one where that is the same function."""
         if not self.steps:
@@ -68,20 +77,6 @@ _SAMPLES = range(10_000, 10_000 + 240)
 def least_difference(a: Length, b: Length, factor: int) -> int:
     """The least value of ``a - factor * b``, of lengths that differ by a bounded number."""
     return min(a(frames) - factor * b(frames) for frames in _SAMPLES)
-
-
-def least_wait(length: Length, rate: Fraction, delay: int) -> int:
-    """How much later a tensor has to come so that it does not run beyond its own end.
-
-    Its end is known only when the input's is. Until then, a run of `n` frames gives ``rate * n``.
-    """
-    runs, part = 1, Fraction(1)
-    for mul, _, div in length.steps:
-        part = part * mul / div
-        runs = lcm(runs, part.denominator)
-    runs = lcm(runs, rate.denominator)
-    beyond = (int(rate * n) - delay - length(n) for n in range(runs * 1000, runs * 1050, runs))
-    return max(0, *beyond)
 
 
 def _reduced(step: Step) -> tuple[Step, ...]:

@@ -28,7 +28,7 @@ from rnnedge_exporters.streaming.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Edges, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
-from rnnedge_exporters.streaming.length import Length, least_wait
+from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 from rnnedge_exporters.streaming.writer import Writer
@@ -123,16 +123,16 @@ def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed:
     elsewhere = tuple(0 if i in (index, index + 1) else amount for i, amount in enumerate(pad))
     mode = given.get("mode", "constant")
     fill = given.get("value") or 0.0
-    delay = inputs.delay - left
-    wait = least_wait(length, inputs.rate, delay) if right < 0 else 0
-    plan = Pad(source, left, right, float(fill), elsewhere, wait)
     clock = replace(
         inputs,
-        delay=delay + wait,
+        delay=inputs.delay - left,
         length=length,
         even=False,
         edges=_cut(inputs, left, right),
     )
+    wait = clock.wait() if right < 0 else 0
+    clock = replace(clock, delay=clock.delay + wait)
+    plan = Pad(source, left, right, float(fill), elsewhere, wait)
     if mode == "constant":
         if inputs.edges is not None and (left > 0 or right > 0):
             raise refuse(node, "it pads what is padded with the signal's own frames", SEQUENCE_MODE)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.capture.operators import LSTM, RECURRENT
+from rnnedge_exporters.capture.operators import RECURRENT, read_layer
 from rnnedge_exporters.streaming.arguments import source_of
 from rnnedge_exporters.streaming.clock import Clock
 
@@ -43,8 +43,7 @@ def initial_states(node: Node) -> list[Node]:
     """The initial states of a recurrence; of a layer h0, and c0 for an LSTM."""
     if node.target is SCAN:
         return list(cast("Any", node.args[1]))
-    states = node.args[1:3] if node.target is LSTM else node.args[1:2]
-    return [state for state in states if isinstance(state, Node)]
+    return list(read_layer(node).states)
 
 
 def others_of(node: Node) -> list[Node]:
@@ -63,8 +62,3 @@ def state_of_result(node: Node, index: object) -> int | None:
     count = len(initial_states(node))
     place = cast("int", index) if node.target is SCAN else cast("int", index) - 1
     return place if 0 <= place < count else None
-
-
-def result_of_state(node: Node, place: int) -> int:
-    """Which result is the final value of state `place`."""
-    return place if node.target is SCAN else place + 1

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +60,7 @@ class Recurrence:
             if writer.clocks[initial].flow is Flow.FIXED:
                 starts[index] = args[index] = self._new_state(node, index, initial, writer)
             else:
-                args[index] = writer.value(initial)
-                if self.inputs.delay < 0:
-                    raise refuse(
-                        node,
-                        "it runs over padding before it runs over the signal, and starts from a "
-                        "state that forward takes",
-                        SEQUENCE_MODE,
-                    )
+                args[index] = given_start(node, initial, self.inputs, writer)
         if self.inputs.delay > 0:
             made, finals = _held_back(node, args, writer)
         else:
@@ -86,31 +79,76 @@ class Recurrence:
             writer.layer_names[node].format(role=role),
             "hidden" if role == "h" else "cell",
             initial.meta["val"],
-            self._initial_value(node, index, initial, writer),
+            initial_value(
+                node,
+                initial,
+                self.inputs,
+                writer,
+                lambda blank: self._after(node, index, writer, blank),
+            ),
             writer.rows[sequence_of(node)],
             delay=lag(self.inputs, writer.multiple),
             is_full_name=True,
         )
 
-    def _initial_value(self, node: Node, index: int, initial: Node, writer: Writer) -> Tensor:
-        """Rule 2."""
-        if depends_on_values(initial):
-            raise refuse(
-                node,
-                "its initial state is computed from an input",
-                "take the initial state itself as an argument of forward and return the final "
-                f"one; or {SEQUENCE_MODE}",
-            )
-        graph_module, blank = writer.program.graph_module, blank_inputs(writer.program)
-        with torch.no_grad():
-            if self.inputs.delay >= 0:
-                return evaluate(graph_module, initial, blank)
-            frames = -self.inputs.delay
-            padding = writer.history.before_start(sequence_of(node), frames, 0.0)
-            final = _getitem(node, index)
-            if final is None:
-                return _run_over(node, index, padding, graph_module, blank)
-            return evaluate(graph_module, final, {**blank, sequence_of(node): padding})
+    def _after(
+        self, node: Node, index: int, writer: Writer, blank: Mapping[Node, Tensor]
+    ) -> Tensor:
+        """The state after the padding before the signal."""
+        padding = writer.history.before_start(sequence_of(node), -self.inputs.delay, 0.0)
+        graph_module, final = writer.program.graph_module, _getitem(node, index)
+        if final is None:
+            return _run_over(node, index, padding, graph_module, blank)
+        return evaluate(graph_module, final, {**blank, sequence_of(node): padding})
+
+
+def given_start(node: Node, initial: Node, inputs: Clock, writer: Writer) -> Node:
+    """What a recurrence starts from when forward takes it.
+
+    Raises:
+        StreamingError: before that it would have run over padding.
+    """
+    if inputs.delay < 0:
+        raise refuse(
+            node,
+            "it runs over padding before it runs over the signal, and starts from a state that "
+            "forward takes",
+            SEQUENCE_MODE,
+        )
+    return writer.value(initial)
+
+
+def initial_value(
+    node: Node,
+    initial: Node,
+    inputs: Clock,
+    writer: Writer,
+    after_padding: Callable[[Mapping[Node, Tensor]], Tensor],
+) -> Tensor:
+    """Rule 2.
+
+    Args:
+        node: a recurrence.
+        initial: what it starts from.
+        inputs: the clock of its sequence.
+        writer: of the stream.
+        after_padding: its state after the padding before the signal, given blank inputs.
+
+    Raises:
+        StreamingError: the start depends on an input.
+    """
+    if depends_on_values(initial):
+        raise refuse(
+            node,
+            "its initial state is computed from an input",
+            "take the initial state itself as an argument of forward and return the final one; "
+            f"or {SEQUENCE_MODE}",
+        )
+    blank = blank_inputs(writer.program)
+    with torch.no_grad():
+        if inputs.delay >= 0:
+            return evaluate(writer.program.graph_module, initial, blank)
+        return after_padding(blank)
 
 
 def _run_over(
@@ -135,9 +173,7 @@ def _run_over(
 
 def lag(inputs: Clock, multiple: int) -> int:
     """By how many input frames the state of a layer lags behind the module's own."""
-    frames = 1000 * multiple
-    ahead = inputs.rate * frames - inputs.delay - inputs.length(frames)
-    if ahead == 0:
+    if inputs.beyond(1000 * multiple) == 0:
         return 0
     return max(1, -int(-inputs.delay // inputs.rate))
 

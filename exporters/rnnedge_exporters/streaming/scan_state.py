@@ -20,13 +20,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Flow
-from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate
+from rnnedge_exporters.streaming.constants import evaluate
 from rnnedge_exporters.streaming.joins import Join, clock_join
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.recurrences import (
@@ -37,7 +36,7 @@ from rnnedge_exporters.streaming.recurrences import (
     sequence_of,
     sequences_of,
 )
-from rnnedge_exporters.streaming.recurrent_state import lag
+from rnnedge_exporters.streaming.recurrent_state import given_start, initial_value, lag
 from rnnedge_exporters.streaming.refusal import (
     SEQUENCE_MODE,
     module_class,
@@ -124,51 +123,40 @@ class ScanState:
 
     def _start(self, node: Node, place: int, initial: Node, names: Any, writer: Writer) -> Node:
         if not _is_fixed(initial, writer):
-            if self.inputs.delay < 0:
-                raise refuse(
-                    node,
-                    "it runs over padding before it runs over the signal, and starts from a state "
-                    "that forward takes",
-                    SEQUENCE_MODE,
-                )
-            return writer.value(initial)
+            return given_start(node, initial, self.inputs, writer)
         return writer.state(
             node,
             next(names),
             "hidden",
             initial.meta["val"],
-            self._initial_value(node, place, initial, writer),
+            initial_value(
+                node,
+                initial,
+                self.inputs,
+                writer,
+                lambda blank: self._after(node, place, writer, blank),
+            ),
             writer.rows[initial],
             delay=lag(self.inputs, writer.multiple),
             is_full_name=True,
         )
 
-    def _initial_value(self, node: Node, place: int, initial: Node, writer: Writer) -> Tensor:
-        """Rule 2."""
-        if depends_on_values(initial):
-            raise refuse(
-                node,
-                "its initial state is computed from an input",
-                "take the initial state itself as an argument of forward and return the final "
-                f"one; or {SEQUENCE_MODE}",
-            )
-        graph_module, blank = writer.program.graph_module, blank_inputs(writer.program)
-        with torch.no_grad():
-            if self.inputs.delay >= 0:
-                return evaluate(graph_module, initial, blank)
-            states = [evaluate(graph_module, s, blank) for s in initial_states(node)]
-            padding = [
-                writer.history.before_start(
-                    s, -self.inputs.delay, 0.0, self.inputs.delay - self.waits.delays.get(s, 0)
-                )
-                for s in sequences_of(node)
-            ]
-            others = [evaluate(graph_module, other, blank) for other in others_of(node)]
-            step = body_of(node, graph_module)
-            for frame in range(-self.inputs.delay):
-                results = step(*states, *(p[frame] for p in padding), *others)
-                states = list(results[: len(states)])
-            return states[place].clone()
+    def _after(
+        self, node: Node, place: int, writer: Writer, blank: Mapping[Node, Tensor]
+    ) -> Tensor:
+        """The state after the padding before the signal."""
+        graph_module, delay = writer.program.graph_module, self.inputs.delay
+        states = [evaluate(graph_module, state, blank) for state in initial_states(node)]
+        padding = [
+            writer.history.before_start(s, -delay, 0.0, delay - self.waits.delays.get(s, 0))
+            for s in sequences_of(node)
+        ]
+        others = [evaluate(graph_module, other, blank) for other in others_of(node)]
+        step = body_of(node, graph_module)
+        for frame in range(-delay):
+            results = step(*states, *(p[frame] for p in padding), *others)
+            states = list(results[: len(states)])
+        return states[place].clone()
 
     def _held_back(self, node: Node, writer: Writer) -> tuple[Node, Node]:
         """Rule 4: a step whose state stays where a further sequence says so, and that sequence.

@@ -23,7 +23,7 @@ from torch.fx import Node
 from rnnedge_exporters.streaming.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import size
 from rnnedge_exporters.streaming.clock import Clock
-from rnnedge_exporters.streaming.length import Length, least_wait
+from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.padding import cut_edges
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
@@ -94,9 +94,9 @@ def clock_slice(node: Node, inputs: Clock, length: Length, frames: sympy.Expr) -
         return Timed(clock, Strided(replace(plan, inputs=inputs, past=past)))
     cut = _cut_at_end(inputs.length, first, length) if inputs.edges is not None else 0
     edges = cut_edges(node, inputs, first, cut)
-    delay = inputs.delay + first
-    wait = least_wait(length, inputs.rate, delay)
-    return Timed(replace(inputs, delay=delay + wait, length=length, edges=edges), Cut(wait))
+    clock = replace(inputs, delay=inputs.delay + first, length=length, edges=edges)
+    wait = clock.wait()
+    return Timed(replace(clock, delay=clock.delay + wait), Cut(wait))
 
 
 def _first(node: Node, start: Any, frames: sympy.Expr) -> int:

@@ -157,7 +157,7 @@ def _check_output(node: Node, clocks: Mapping[Node, Clock]) -> None:
             "it returns frames counted from the start or the end of the signal",
             f"return all frames; or {SEQUENCE_MODE}",
         )
-    if clock.flow is Flow.LATEST and _ahead(clock.rate.denominator * 1000, clock) != 0:
+    if clock.flow is Flow.LATEST and clock.beyond(clock.rate.denominator * 1000) != 0:
         raise refuse(
             node,
             "what follows the last frame is returned, and that frame comes later than the input's "
@@ -172,11 +172,6 @@ def _check_output(node: Node, clocks: Mapping[Node, Clock]) -> None:
         )
 
 
-def _ahead(frames: int, clock: Clock) -> int:
-    """How many frames of the tensor come out beyond its last one, when the input ends."""
-    return int(clock.rate * frames) - clock.delay - clock.length(frames)
-
-
 def _output(name: str, node: Node, writer: Writer) -> StreamOutput:
     """A result, late enough that none of its frames comes before the run that gives it.
 
@@ -185,9 +180,7 @@ def _output(name: str, node: Node, writer: Writer) -> StreamOutput:
     clock, shape = writer.clocks[node], shape_of(node)
     if clock.flow is not Flow.FRAMES or clock.place is None:
         return StreamOutput(writer.value(node), node, tuple(shape), Clock(Flow.LATEST))
-    samples = [writer.multiple * n for n in range(10_000, 10_050)]
-    beyond = max(_ahead(frames, clock) for frames in samples)
-    by = max(0, -clock.delay, beyond)
+    by = max(-clock.delay, clock.wait(writer.multiple))
     value = writer.value(node)
     if by:
         value = writer.delayed(node, node, by)
