@@ -29,11 +29,14 @@ def test_frames_cut_off_at_the_end_are_length():
         lambda m, x: m.conv(functional.pad(functional.pad(x, (1, -2)), (1, 1), value=0.3)),
         lambda m, x: m.conv(functional.pad(x[..., 1:-1] * 2, (2, 2), mode="reflect")),
         lambda m, x: m.up(x[..., :-2])[..., 1:-1],
+        lambda m, x: m.conv(functional.pad(m.cut(x), (1, 1), value=0.3)),
+        lambda m, x: m.conv(functional.pad(functional.pad(m.cut(x), (2, -1)), (0, 2), value=0.3)),
     ],
-    ids=["slice", "negative padding", "mirrored", "transposed"],
+    ids=["slice", "negative padding", "mirrored", "transposed", "cut by it", "cut twice"],
 )
 def test_frames_that_are_cut_off_are_not_read_in_the_place_of_padding(compute):
     layers = {"conv": nn.Conv1d(4, 4, 3), "up": nn.ConvTranspose1d(4, 4, 5, stride=2)}
+    layers["cut"] = nn.ConvTranspose1d(4, 4, 2, stride=2, padding=1)
     assert_streams(streamed(compute, **layers), shortest=8)
 
 

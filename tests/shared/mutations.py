@@ -391,10 +391,10 @@ MUTATIONS = [
         "slice_cuts_off",
     ),
     Mutation(
-        "an output that runs beyond its end while the input lasts",
-        _S + "stream.py",
-        "by = max(-clock.delay, clock.wait(writer.multiple))",
-        "by = max(0, -clock.delay)",
+        "a tensor that runs beyond its end while the input lasts",
+        _S + "clocks.py",
+        "return clock.wait() if has_place and is_computed else 0",
+        "return 0",
         "shifts",
     ),
     Mutation(
@@ -426,12 +426,5 @@ MUTATIONS = [
         "_FACTORS = (1, 4, 16, 64, 256, 1024, 4096)",
         "_FACTORS = (1,)",
         "lengths",
-    ),
-    Mutation(
-        "frames that are cut off are read",
-        _S + "shifts.py",
-        "return writer.delayed(node, source_of(node), self.wait)",
-        "return writer.value(source_of(node))",
-        "shifts",
     ),
 ]

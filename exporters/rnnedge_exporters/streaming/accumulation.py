@@ -57,7 +57,9 @@ class Accumulate:
         if is_extreme and not value.is_floating_point():
             raise refuse(node, f"it compares {value.dtype}", "convert to float before it")
         chunk = writer.inside(node, source, neutral, left=self.inputs.delay > 0, right=False)
-        initial = writer.history.before_start(_values(node) if is_extreme else node, 1, neutral)
+        initial = writer.history.before_start(
+            node, _values(node) if is_extreme else node, 1, neutral
+        )
         like = value.new_empty([*value.shape[:axis], 1, *value.shape[axis + 1 :]])
         start = writer.state(node, "total", "buffer", like, initial, writer.rows[source])
         if is_extreme:

@@ -21,6 +21,9 @@ Rules:
     6. Frames counted from the start have no place in a stream; only their sizes may be used.
     7. Frames flattened with features are frames at a higher rate, and the other way round.
     8. All other operators: see `frames.py`.
+    9. A tensor that would run beyond its own end while the input lasts waits, whichever operator
+       cut it off: its end is known only when the input's is, and until then nothing could tell
+       what was cut off from the signal, where it is padded or read past its end.
 """
 
 from __future__ import annotations
@@ -99,6 +102,8 @@ class Clocks:
     Attributes:
         clocks: by node.
         plans: by node, where there is one.
+        waits: by node, how much later a tensor comes so that it does not run beyond its own end,
+            in its frames; where it has to. Its clock's delay counts it.
     """
 
     def __init__(self, program: Program) -> None:
@@ -124,6 +129,7 @@ class Clocks:
     def _begin(self, program: Program) -> None:
         self.clocks: dict[Node, Clock] = {}
         self.plans: dict[Node, Plan] = {}
+        self.waits: dict[Node, int] = {}
         self._program = program
         self._time = time_symbol(program)
         self._unit = time_unit(program)
@@ -143,6 +149,9 @@ class Clocks:
             self.clocks[node] = timed.clock
             if timed.plan is not None:
                 self.plans[node] = timed.plan
+            if wait := self._wait(node):
+                self.waits[node] = wait
+                self.clocks[node] = replace(timed.clock, delay=timed.clock.delay + wait)
 
     # -- one node ---------------------------------------------------------------------------------
 
@@ -155,6 +164,14 @@ class Clocks:
         if node.op == "get_attr" or is_number:
             return Timed(FIXED)
         return self._operator(node)
+
+    def _wait(self, node: Node) -> int:
+        """Rule 9."""
+        clock = self.clocks[node]
+        has_place = clock.place is not None and not clock.place.is_folded and not clock.even
+        sources = (self.clocks[source].flow for source in node.all_input_nodes)
+        is_computed = clock.flow is Flow.FRAMES and Flow.FRAMES in sources
+        return clock.wait() if has_place and is_computed else 0
 
     def _operator(self, node: Node) -> Timed:
         if self._attentions.concerns(node):

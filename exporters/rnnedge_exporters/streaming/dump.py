@@ -76,7 +76,9 @@ def to_json(rows: Iterable[Row]) -> str:
 def _row(node: Node, name: str | None, names: Names, found: Clocks) -> Row:
     clock, plan = found.clocks[node], found.plans.get(node)
     has_frames = clock.flow is Flow.FRAMES
-    edges = clock.edges
+    edges, parts = clock.edges, [] if plan is None else [str(plan)]
+    if node in found.waits:
+        parts.append(f"delay line of {found.waits[node]}")
     return Row(
         module=module_path(node),
         operator=_operator(node) if name is None else f"input {name}",
@@ -86,7 +88,7 @@ def _row(node: Node, name: str | None, names: Names, found: Clocks) -> Row:
         delay=clock.delay if has_frames else None,
         length=str(clock.length) if has_frames else "",
         edges="" if edges is None else f"{edges.mode} {edges.left}, {edges.right}",
-        plan="" if plan is None else str(plan),
+        plan=", ".join(parts),
         line=user_line(node),
     )
 

@@ -28,10 +28,13 @@ class History:
         self._clocks = clocks
         self._runs: list[dict[Node, Any]] = []
 
-    def before_start(self, node: Node, count: int, fill: float, delay: int | None = None) -> Tensor:
+    def before_start(
+        self, origin: Node, node: Node, count: int, fill: float, delay: int | None = None
+    ) -> Tensor:
         """The last `count` frames of `node` before its first emission.
 
         Args:
+            origin: the operator that keeps them.
             node: has frames, on an axis of their own.
             count: of frames.
             fill: stands for frames before the tensor's first.
@@ -52,7 +55,7 @@ class History:
         )
         if not torch.equal(ours, theirs):
             raise refuse(
-                node,
+                origin,
                 "what it holds before the first frame depends on an input",
                 f"add that input after the padding, not before; or {SEQUENCE_MODE}",
             )

@@ -7,8 +7,7 @@ Rules:
        signal when the argument has a delay, after it when the padding on the right is read), they
        are set to its value.
     3. Padding that repeats or mirrors the signal's frames: see `edges.py`.
-    4. Negative padding cuts frames off, as a slice does: at the end, the result waits until none
-       comes that is cut off.
+    4. Negative padding cuts frames off, as a slice does.
     5. Joining constant frames before or after a signal (``cat``) is padding with them.
     6. Padding that wraps around is refused.
     7. Padding and joining along other axes leave time alone, wherever it is folded; along an axis
@@ -45,7 +44,6 @@ class Pad:
         left, right: frames of padding; below 0, frames cut off.
         fill: what the padding holds; None when that is not one number.
         elsewhere: the padding of other axes, in the order of ``F.pad``.
-        wait: so many frames later.
     """
 
     source: Node
@@ -53,11 +51,9 @@ class Pad:
     right: int
     fill: float | None
     elsewhere: tuple[int, ...] = ()
-    wait: int = 0
 
     def __str__(self) -> str:
-        text = f"padded by {self.left} before and {self.right} after"
-        return f"{text}, delay line of {self.wait}" if self.wait else text
+        return f"padded by {self.left} before and {self.right} after"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
@@ -73,11 +69,6 @@ class Pad:
         value = writer.inside(node, self.source, self.fill or 0.0, left=left, right=right)
         if any(self.elsewhere):
             value = writer.replace_args(node, {"self": value, "pad": list(self.elsewhere)})
-        if self.wait:
-            delay = writer.clocks[node].delay - self.wait
-            value = writer.extended(node, node, self.wait, role="delay", chunk=value, delay=delay)
-            axis = writer.unfolded_axis(node, writer.clocks[node])
-            value = writer.slice(node, value, axis, 0, -self.wait)
         return value
 
 
@@ -130,9 +121,7 @@ def clock_pad(node: Node, inputs: Clock, length: Length) -> Timed:
         even=False,
         edges=_cut(inputs, left, right),
     )
-    wait = clock.wait() if right < 0 else 0
-    clock = replace(clock, delay=clock.delay + wait)
-    plan = Pad(source, left, right, float(fill), elsewhere, wait)
+    plan = Pad(source, left, right, float(fill), elsewhere)
     if mode == "constant":
         if inputs.edges is not None and (left > 0 or right > 0):
             raise refuse(node, "it pads what is padded with the signal's own frames", SEQUENCE_MODE)

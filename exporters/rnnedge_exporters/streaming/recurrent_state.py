@@ -95,7 +95,7 @@ class Recurrence:
         self, node: Node, index: int, writer: Writer, blank: Mapping[Node, Tensor]
     ) -> Tensor:
         """The state after the padding before the signal."""
-        padding = writer.history.before_start(sequence_of(node), -self.inputs.delay, 0.0)
+        padding = writer.history.before_start(node, sequence_of(node), -self.inputs.delay, 0.0)
         graph_module, final = writer.program.graph_module, _getitem(node, index)
         if final is None:
             return _run_over(node, index, padding, graph_module, blank)

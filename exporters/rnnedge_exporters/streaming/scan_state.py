@@ -148,7 +148,7 @@ class ScanState:
         graph_module, delay = writer.program.graph_module, self.inputs.delay
         states = [evaluate(graph_module, state, blank) for state in initial_states(node)]
         padding = [
-            writer.history.before_start(s, -delay, 0.0, delay - self.waits.delays.get(s, 0))
+            writer.history.before_start(node, s, -delay, 0.0, delay - self.waits.delays.get(s, 0))
             for s in sequences_of(node)
         ]
         others = [evaluate(graph_module, other, blank) for other in others_of(node)]

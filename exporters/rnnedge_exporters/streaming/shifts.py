@@ -2,9 +2,9 @@
 
 Rules:
     1. Frames cut off at the start (``x[:, 3:]``): nothing is written; the result has more delay.
-    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``), or none: the result ends
-       earlier. It waits until no frame comes that is cut off, as the input's end is not known
-       before. How many are cut off may not grow with the signal.
+    2. Frames cut off at the end (``x[:, :-3]``, ``y[..., :x.shape[-1]]``), or none: nothing is
+       written; the result ends earlier, and waits for its end (`clocks.py`). How many are cut off
+       may not grow with the signal.
     3. Every so-manieth frame (``x[:, ::2]``): a window of one frame with a stride.
     4. Frames counted from the start (``x[:, :3]``, ``x[:, 0]``) have no place in a stream: their
        values may not be used.
@@ -33,16 +33,20 @@ from rnnedge_exporters.streaming.writer import Writer
 
 @dataclass(frozen=True)
 class Cut:
-    """The argument itself, later where its last frames are cut off; a `Plan`."""
+    """The argument itself; a `Plan`.
 
-    wait: int
+    Attributes:
+        first: so many frames are cut off at the start.
+    """
+
+    first: int
 
     def __str__(self) -> str:
-        return f"frames cut off, delay line of {self.wait}" if self.wait else "frames cut off"
+        return "frames cut off"
 
     def write(self, node: Node, writer: Writer) -> Node:
         """See `Plan`."""
-        return writer.delayed(node, source_of(node), self.wait)
+        return writer.value(source_of(node))
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,7 @@ def clock_slice(node: Node, inputs: Clock, length: Length, frames: sympy.Expr) -
     cut = _cut_at_end(inputs.length, first, length) if inputs.edges is not None else 0
     edges = cut_edges(node, inputs, first, cut)
     clock = replace(inputs, delay=inputs.delay + first, length=length, edges=edges)
-    wait = clock.wait()
-    return Timed(replace(clock, delay=clock.delay + wait), Cut(wait))
+    return Timed(clock, Cut(first))
 
 
 def _first(node: Node, start: Any, frames: sympy.Expr) -> int:

@@ -63,8 +63,7 @@ def _left_over(
     if isinstance(plan, Join) or plan is None:
         return spare if ours.rate == theirs.rate and ours.flow is Flow.FRAMES else 0
     if isinstance(plan, Cut):
-        first = ours.delay - theirs.delay - plan.wait
-        return spare + least_difference(theirs.length, ours.length, 1) - first
+        return spare + least_difference(theirs.length, ours.length, 1) - plan.first
     if isinstance(plan, (Window, Strided)):
         window = plan.window if isinstance(plan, Strided) else plan
         return max(0, window.left_over(ours.length, spare))

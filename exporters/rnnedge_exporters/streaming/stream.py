@@ -54,7 +54,7 @@ def to_stream(program: Program) -> StreamProgram:
         _check_output(node, clocks)
     writer = Writer(program, clocks, rows, _spare(program, found))
     name_layers(graph.nodes, clocks, writer)
-    _write(program, writer, found.plans)
+    _write(program, writer, found.plans, found.waits)
     outputs = {name: _output(name, node, writer) for name, node in program.outputs.items()}
     forward = [
         replace(state, start=writer.value(state.start), end=writer.value(state.end))
@@ -130,7 +130,9 @@ def _spare(program: Program, found: Clocks) -> dict[Node, int]:
     return find_spare(graph, found.clocks, found.plans, outputs)
 
 
-def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None:
+def _write(
+    program: Program, writer: Writer, plans: Mapping[Node, Plan], waits: Mapping[Node, int]
+) -> None:
     for node in program.graph_module.graph.nodes:
         if node.op == "output" or operator_name(node) == "_assert_tensor_metadata":
             continue
@@ -145,6 +147,8 @@ def _write(program: Program, writer: Writer, plans: Mapping[Node, Plan]) -> None
             continue  # of the first only the size is used, of the second what becomes of it
         else:
             value = writer.copy(node)
+        if node in waits:
+            value = writer.late(node, value, waits[node])
         writer.set_value(node, value)
 
 

@@ -66,7 +66,7 @@ class Writer(NodeWriter):
         value = source.meta["val"]
         shape = [*value.shape[:axis], count, *value.shape[axis + 1 :]]
         if clock.edges is None:
-            initial = self.history.before_start(source, count, fill, delay)
+            initial = self.history.before_start(origin, source, count, fill, delay)
         else:
             # What stands beyond the signal's start is fetched from the signal.
             sizes = [int(size(dim).subs(dict.fromkeys(size(dim).free_symbols, 1))) for dim in shape]
@@ -93,6 +93,12 @@ class Writer(NodeWriter):
             axis = self.unfolded_axis(origin, self.clocks[source])
             self._cache[key] = self.slice(origin, joined, axis, 0, -by)
         return self._cache[key]
+
+    def late(self, node: Node, chunk: Node, by: int) -> Node:
+        """`chunk`, which is `node` without its wait, so many frames later."""
+        clock = self.clocks[node]
+        joined = self.extended(node, node, by, role="delay", chunk=chunk, delay=clock.delay - by)
+        return self.slice(node, joined, self.unfolded_axis(node, clock), 0, -by)
 
     def unfolded_axis(self, origin: Node, clock: Clock) -> int:
         """The axis of the frames, which nothing else may share.
