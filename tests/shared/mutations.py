@@ -346,8 +346,8 @@ MUTATIONS = [
     Mutation(
         "a total that starts from zero",
         _S + "accumulation.py",
-        "if is_extreme else node, 1, neutral)",
-        "if is_extreme else node, 1, 0.0)",
+        "if is_extreme else node, 1, neutral\n",
+        "if is_extreme else node, 1, 0.0\n",
         "accumulation",
     ),
     Mutation(
@@ -385,7 +385,7 @@ MUTATIONS = [
     Mutation(
         "what a slice cuts off counted as read",
         _S + "spare.py",
-        "return spare + least_difference(theirs.length, ours.length, 1) - first",
+        "return spare + least_difference(theirs.length, ours.length, 1) - plan.first",
         "return spare",
         "spare",
         "slice_cuts_off",

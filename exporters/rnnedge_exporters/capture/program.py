@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import SymInt, Tensor, nn
+from torch._C import DispatchKey
+from torch._ops import OpOverload
 from torch.export import Dim, ExportedProgram
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
@@ -185,10 +187,26 @@ def _trace(module: nn.Module, call: Call, dims: Mapping[str, Any]) -> ExportedPr
         exported = torch.export.export(
             module, (), kwargs=arguments, dynamic_shapes=shapes, strict=False
         )
+        if not any(map(_is_rewritten, _operators(exported))):
+            return exported  # without a second trace, which takes longer than the first
         # Decomposes nothing, but writes in place become values: what is written into a view
         # of a tensor would else not be seen where that tensor is read.
         functional: ExportedProgram = exported.run_decompositions({})
         return functional
+
+
+def _operators(exported: ExportedProgram) -> set[OpOverload]:
+    """All that are called, in bodies of loops too."""
+    graphs = [m.graph for m in exported.graph_module.modules() if isinstance(m, GraphModule)]
+    targets = {node.target for graph in graphs for node in graph.nodes}
+    return {target for target in targets if isinstance(target, OpOverload)}
+
+
+def _is_rewritten(op: OpOverload) -> bool:
+    """Whether the second trace writes it anew: it writes in place, or is made of other views."""
+    makes_views = any(result.alias_info is not None for result in op._schema.returns)
+    is_made_of_others = op.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd)
+    return op._schema.is_mutable or (makes_views and is_made_of_others)
 
 
 def frames_per_group(graph: Graph) -> int:
