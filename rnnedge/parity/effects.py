@@ -14,8 +14,8 @@ from rnnedge.parity.signals import Signals
 from rnnedge.parity.spans import Spans
 from rnnedge_runtime import Model, State
 
-_TRIES = 8
-"""Moments, each in a signal of its own, at which a state is moved until outputs follow."""
+_LISTENED = (2, 2, 4, 8, 16, 32, 64)
+"""Runs heard after a state is moved, each time in a signal of its own, until outputs follow."""
 
 
 class Effects:
@@ -38,12 +38,13 @@ class Effects:
     def _matters(self, state: State) -> Check:
         """A state that is never read changes nothing when it is changed."""
         name = state.name
-        # A ReLU can hide what moved at one moment; what is never read stays hidden at all of them.
-        tries = (self._effect(state) for _ in range(_TRIES))
+        # A ReLU can hide what moved at one moment, and frames put before a signal put it off; what
+        # is never read stays hidden. A few frames first: what a cell forgets has no effect later.
+        tries = (self._effect(state, runs) for runs in _LISTENED)
         effect = next((effect for effect in tries if effect > 0), 0.0)
         if effect > 0 or name in self._oracle.unseen or state.delay:
             return Check(f"state {name} matters", effect > 0, f"outputs move by {effect:.3g}")
-        frames = 2 if self._spans.multiple == 1 and not self._spans.delay else self._spans.frames
+        frames = max(_LISTENED[-1] * self._spans.multiple, self._spans.frames)
         inputs, states = self._signals.inputs(1, frames), self._model.initial_state(1)
         moved = states | {name: self._moved(states[name], name)}
         truths = [self._oracle.run(inputs, start).outputs for start in (states, moved)]
@@ -51,15 +52,14 @@ class Effects:
         detail = f"outputs do not move; in PyTorch they move by {theirs:.3g}"
         return Check(f"state {name} matters", theirs == 0, detail)
 
-    def _effect(self, state: State) -> float:
+    def _effect(self, state: State, runs: int) -> float:
         """How far outputs move when the state does, in mid-signal where there is a delay.
 
         What a delay line holds at the start precedes the signal, and is never heard.
         """
         spans = self._spans
         before = spans.whole(spans.delay + self._reach(state))
-        # A few frames first: what a cell forgets has an effect below rounding in the end.
-        lengths = [before, 2 * spans.multiple, before + self._reach(state)]
+        lengths = [before, runs * spans.multiple, before + self._reach(state)]
         inputs = self._signals.inputs(1, sum(lengths))
         stream = self._model.stream()
         push(stream, inputs, lengths[:1] if before else [])

@@ -33,6 +33,24 @@ def test_a_state_that_matters_at_few_moments_matters():
     assert "state conv.context matters" in [check.name for check in report.checks]
 
 
+class Late(nn.Module):
+    """Five frames of silence come before what the recurrence gives: the output is longer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.gru = nn.GRU(3, 4, batch_first=True)
+
+    def forward(self, x):
+        return nn.functional.pad(self.gru(x)[0], (0, 0, 5, 0))
+
+
+def test_a_state_that_is_heard_after_a_while_matters():
+    report = verified(Late())
+    assert report.passed
+    assert "state gru.h matters" in [check.name for check in report.checks]
+
+
 class Pairs(nn.Module):
     """Takes whole pairs of frames only."""
 
@@ -49,3 +67,9 @@ def test_a_module_that_takes_whole_groups_of_frames_is_proven_at_these():
     report = verified(Pairs())
     assert report.passed
     assert "random chunks" in [check.name for check in report.checks]
+
+
+def test_a_length_that_forward_refuses_is_told():
+    report = verified(Pairs())
+    (told,) = [check for check in report.checks if check.name == "length that is no multiple"]
+    assert "forward itself refuses a signal of" in told.detail
