@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rnnedge_exporters.capture import bind, capture
+from rnnedge_exporters.capture import capture, prepare
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_exporters.streaming import to_stream
@@ -42,7 +42,7 @@ def analyse(
         SpecError, CaptureError: there is no graph to analyse.
         StreamingError: no input has time.
     """
-    program = capture(module, bind(module, parse_inputs(inputs), states))
+    program = capture(*prepare(module, parse_inputs(inputs), states))
     program.graph_module.graph.eliminate_dead_code()
     found, refusal = Clocks.as_far_as_known(program)
     rows = rows_of(program, found)

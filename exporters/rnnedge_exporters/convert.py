@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from rnnedge_exporters.capture import Call, Program, bind, capture, in_float32
+from rnnedge_exporters.capture import Call, Program, capture, prepare
 from rnnedge_exporters.errors import SpecError
 from rnnedge_exporters.lowering import Origin, lower, quiet, read_origins
 from rnnedge_exporters.optimize import (
@@ -24,7 +24,7 @@ from rnnedge_exporters.optimize import (
     strip_notes,
 )
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
-from rnnedge_exporters.specs import parse_inputs
+from rnnedge_exporters.specs import TensorSpec, parse_inputs
 from rnnedge_exporters.streaming import StreamProgram, to_sequence, to_stream
 from rnnedge_runtime.contract import CLOCKS_KEY, METADATA_KEY, Contract, Mode, Signal
 
@@ -129,8 +129,8 @@ def convert_in_stages(
             fix=f"leave it at {DEFAULT_OPSET}",
         )
     metadata = _module_metadata(module)
-    module, specs = in_float32(module, parse_inputs(inputs))
-    call = bind(module, specs, states)
+    given = parse_inputs(inputs)
+    module, call = prepare(module, given, states, mode)
     program = capture(module, call)
     streaming = to_stream(program) if mode == "stream" else to_sequence(program)
     contract = promise(
@@ -138,7 +138,7 @@ def convert_in_stages(
         call.inputs,
         symbols_of(program),
         mode=mode,
-        source=_source(module, call, opset, checkpoint_sha256),
+        source=_source(module, given, call, opset, checkpoint_sha256),
         signal=signal,
     )
     metadata |= initial_tensors(streaming)
@@ -179,12 +179,16 @@ def _metadata_error(module: nn.Module, found: str) -> SpecError:
 
 
 def _source(
-    module: nn.Module, call: Call, opset: int, checkpoint_sha256: str | None
+    module: nn.Module,
+    inputs: Mapping[str, TensorSpec],
+    call: Call,
+    opset: int,
+    checkpoint_sha256: str | None,
 ) -> dict[str, Any]:
     return {
         "class": f"{type(module).__module__}.{type(module).__qualname__}",
         "checkpoint_sha256": checkpoint_sha256,
-        "inputs": {name: str(spec) for name, spec in call.inputs.items()},
+        "inputs": {name: str(spec) for name, spec in inputs.items()},
         "states": [str(state) for state in call.states],
         "opset": opset,
         "versions": {

@@ -18,7 +18,7 @@ from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
 from rnnedge.parity.streams import StreamTrials
 from rnnedge.parity.trials import SequenceTrials
-from rnnedge_exporters.capture import bind, in_float32
+from rnnedge_exporters.capture import prepare
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_runtime import Contract, Model, load
@@ -58,8 +58,7 @@ def verify(
     inputs = _inputs(model.contract)
     states = states or model.contract.source.get("states", ())
     with fitting(module, model.contract):
-        module, specs = in_float32(module, parse_inputs(inputs))
-        call = bind(module, specs, states)
+        module, call = prepare(module, parse_inputs(inputs), states, model.contract.mode)
         oracle = Oracle(module, call, model.contract.states)
         check_outputs(module, model.contract, oracle.results)
         signals = Signals(

@@ -44,7 +44,7 @@ def assert_streams(
     """Whole sequence and stream are the same, for any chunks, number of rows and length."""
     shape = [2 if isinstance(dim, str) else dim for dim in streamed.contract.inputs[0].shape]
 
-    @settings(max_examples=5, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=8, deadline=None, database=None, derandomize=True)
     @given(
         frames=st.integers(shortest, longest),
         rows=st.integers(1, 3),

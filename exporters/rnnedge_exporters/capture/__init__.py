@@ -2,8 +2,10 @@
 
 from rnnedge_exporters.capture.attributes import copied
 from rnnedge_exporters.capture.call import Call, StateArgument
-from rnnedge_exporters.capture.precision import in_float32, other_precision
-from rnnedge_exporters.capture.program import Program, capture
+from rnnedge_exporters.capture.graph import Program
+from rnnedge_exporters.capture.precision import other_precision
+from rnnedge_exporters.capture.prepare import prepare
+from rnnedge_exporters.capture.program import capture
 from rnnedge_exporters.capture.states import bind
 
 __all__ = [
@@ -13,6 +15,6 @@ __all__ = [
     "bind",
     "capture",
     "copied",
-    "in_float32",
     "other_precision",
+    "prepare",
 ]

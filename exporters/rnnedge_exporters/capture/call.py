@@ -27,6 +27,10 @@ OTHER_SIZES = {BATCH: 2, TIME: 11}
 """Sizes at which what was learned at the example's is checked."""
 
 
+OWN_STATES = "rnnedge_states"
+"""The attribute of a module of ours that tells, as StateArguments, which states it takes."""
+
+
 @dataclass(frozen=True)
 class StateArgument:
     """An argument of forward that is a state, and the part of the result that follows it.
@@ -38,6 +42,8 @@ class StateArgument:
         tree: how the tensors nest.
         result: the path in forward's result, such as ``(1,)``.
         required: whether forward cannot be called without it.
+        initial: one tensor per leaf, for a batch of one, from which a stream starts; zeros where
+            there are none.
     """
 
     parameter: str
@@ -46,6 +52,18 @@ class StateArgument:
     tree: pytree.TreeSpec
     result: tuple[int | str, ...]
     required: bool = False
+    initial: tuple[Tensor, ...] = ()
+
+    @property
+    def starts(self) -> tuple[Tensor, ...]:
+        """What each leaf starts from, for a batch of one."""
+        return self.initial or tuple(leaf.zeros({BATCH: 1}) for leaf in self.leaves)
+
+    def start(self, sizes: Mapping[str, int]) -> Any:
+        """The argument from which a stream starts, for a batch of that size."""
+        shapes = [leaf.zeros(sizes).shape for leaf in self.leaves]
+        tensors = [start.expand(shape) for start, shape in zip(self.starts, shapes, strict=True)]
+        return pytree.tree_unflatten(tensors, self.tree)
 
     def __str__(self) -> str:
         """As the user would write it."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,42 +25,23 @@ from rnnedge_exporters.capture.call import (
     randomised,
     run,
 )
+from rnnedge_exporters.capture.checks import (
+    FrozenSizeError,
+    check_free,
+    check_other_sizes,
+    refuse_mutation,
+    refuse_randomness,
+    summary,
+)
+from rnnedge_exporters.capture.graph import Program, Tied
 from rnnedge_exporters.capture.lengths import longer
 from rnnedge_exporters.capture.packed import keep_packed
 from rnnedge_exporters.capture.recurrent import KeepRecurrent
-from rnnedge_exporters.errors import CaptureError, first_lines, user_lines
+from rnnedge_exporters.errors import CaptureError, user_lines
 from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME
 
-
-@dataclass(frozen=True)
-class Tied:
-    """A state that forward takes and returns, as nodes of the graph."""
-
-    name: str
-    spec: TensorSpec
-    start: Node
-    end: Node
-
-
-@dataclass(frozen=True)
-class Program:
-    """A module as one flat graph.
-
-    Attributes:
-        graph_module: its placeholders are the leaves of the arguments; each node's
-            ``meta["val"]`` tells its shape, with symbols for batch and time.
-        inputs: the data placeholders by name.
-        outputs: the data results by name.
-        states: the states that forward takes and returns.
-        call: how forward is called.
-    """
-
-    graph_module: GraphModule
-    inputs: Mapping[str, Node]
-    outputs: Mapping[str, Node]
-    states: tuple[Tied, ...]
-    call: Call
+aten = torch.ops.aten
 
 
 def capture(module: nn.Module, call: Call) -> Program:
@@ -94,22 +74,29 @@ def capture(module: nn.Module, call: Call) -> Program:
         raise problem
 
 
+def flat_graph(module: nn.Module, call: Call) -> GraphModule:
+    """Forward as a graph from the leaves of its arguments to those of its result.
+
+    Args:
+        module: not changed; in evaluation mode.
+        call: how forward is called; nothing is checked of what it says of results.
+
+    Raises:
+        CaptureError: forward cannot be traced.
+    """
+    with inference(module):
+        exported = _export(module, call, unit=1)
+    refuse_mutation(exported)
+    refuse_randomness(exported)
+    return _flat(exported)
+
+
 def _loop(module: nn.Module) -> CaptureError:
     return CaptureError(
         "forward runs a Python loop over time, which the tracer unrolls to the example's length",
         where=f"{type(module).__name__}.forward",
         fix="use nn.RNN, nn.GRU or nn.LSTM in place of a loop around a cell, or tensor operations",
     )
-
-
-class FrozenSizeError(CaptureError):
-    """The graph is right at the example's sizes only.
-
-    Attributes:
-        nodes: of the graph.
-    """
-
-    nodes = 0
 
 
 def _runs(module: nn.Module, call: Call) -> bool:
@@ -126,12 +113,12 @@ def _capture(module: nn.Module, call: Call) -> Program:
     unit = frames_per_group(exported.graph)
     if unit > 1:
         exported = _export(module, call, unit=unit)
-    _refuse_mutation(exported)
-    _refuse_randomness(exported)
+    refuse_mutation(exported)
+    refuse_randomness(exported)
     program = _named(exported, call)
     try:
-        _check_free(program)
-        _check_other_sizes(module, program)
+        check_free(program)
+        check_other_sizes(module, program)
     except FrozenSizeError as error:
         error.nodes = len(program.graph_module.graph.nodes)
         raise
@@ -163,7 +150,7 @@ def _export(module: nn.Module, call: Call, unit: int) -> ExportedProgram:
             )
         except Exception as error:
             raise CaptureError(
-                f"torch.export cannot trace forward with free axes: {_summary(error)}",
+                f"torch.export cannot trace forward with free axes: {summary(error)}",
                 where=", ".join([f"{type(module).__name__}.forward", *user_lines(error)]),
                 fix="where forward uses the value of a length (a Python loop over time, `if` on a "
                 "size), write it with tensor operations; or give that axis a fixed size in --input",
@@ -230,44 +217,40 @@ def frames_per_group(graph: Graph) -> int:
     return unit
 
 
-def _summary(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_lines(error, 3)}"
-
-
-def _refuse_randomness(exported: ExportedProgram) -> None:
-    for node in exported.graph.nodes:
-        tags = getattr(node.target, "tags", ())
-        scopes = node.meta.get("nn_module_stack") or {"": ("", "")}
-        is_idle_dropout = "dropout" in str(node.target) and node.args[-1] is False
-        if "scaled_dot_product_attention" in str(node.target):
-            dropout = node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)
-            is_idle_dropout = dropout == 0.0
-        if torch.Tag.nondeterministic_seeded in tags and not is_idle_dropout:
-            raise CaptureError(
-                f"forward draws random numbers ({node.target})",
-                where=next(reversed(scopes.values()))[0] or "forward",
-                fix="pass training=self.training to dropout; take noise as an argument of forward",
-            )
-
-
-def _refuse_mutation(exported: ExportedProgram) -> None:
-    signature = exported.graph_signature
-    mutated = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
-    if mutated:
-        raise CaptureError(
-            "forward changes tensors in place that outlive the call",
-            where=", ".join(mutated),
-            fix="take such a tensor as an argument of forward and return the new one",
-        )
-
-
 def _named(exported: ExportedProgram, call: Call) -> Program:
     """Gives placeholders and results the names of what they are."""
+    flat = _flat(exported)
+    placeholders = flat.graph.find_nodes(op="placeholder")
+    results = list(flat.graph.output_node().args[0])  # type: ignore[arg-type]
+    _, arguments = pytree.tree_unflatten(placeholders, exported.call_spec.in_spec)
+    nested = pytree.tree_unflatten(results, exported.call_spec.out_spec)
+    outputs, ends = name_results(nested, call)
+    states = tuple(
+        Tied(name, spec, start, ends[name], initial)
+        for state in call.states
+        for name, spec, start, initial in zip(
+            state.names,
+            state.leaves,
+            pytree.tree_leaves(arguments[state.parameter]),
+            state.starts,
+            strict=True,
+        )
+    )
+    return Program(
+        graph_module=flat,
+        inputs={name: arguments[name] for name in call.inputs},
+        outputs=outputs,
+        states=states,
+        call=call,
+    )
+
+
+def _flat(exported: ExportedProgram) -> GraphModule:
+    """A plain signature: one argument per placeholder, a tuple of results."""
     flat = exported.module(check_guards=False)
     graph = flat.graph
-    # A plain signature: one argument per placeholder, a tuple of results.
     graph.set_codegen(CodeGen())
-    placeholders, output = graph.find_nodes(op="placeholder"), graph.output_node()
+    output = graph.output_node()
     results = pytree.tree_leaves(output.args[0])
     output.args = (tuple(results),)
     if not all(isinstance(result, Node) for result in results):
@@ -276,97 +259,15 @@ def _named(exported: ExportedProgram, call: Call) -> Program:
             where="forward's result",
             fix="return tensors, or tuples, lists or dicts of tensors",
         )
-    _, arguments = pytree.tree_unflatten(placeholders, exported.call_spec.in_spec)
-    nested = pytree.tree_unflatten(results, exported.call_spec.out_spec)
-    outputs, ends = name_results(nested, call)
-    states = tuple(
-        Tied(name, spec, start, ends[name])
-        for state in call.states
-        for name, spec, start in zip(
-            state.names,
-            state.leaves,
-            pytree.tree_leaves(arguments[state.parameter]),
-            strict=True,
-        )
-    )
-    return Program(
-        graph_module=GraphModule(flat, graph),
-        inputs={name: arguments[name] for name in call.inputs},
-        outputs=outputs,
-        states=states,
-        call=call,
-    )
+    _drop_copies(graph)
+    return GraphModule(flat, graph)
 
 
-def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    return all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
-
-
-def _refuse_unequal(module: nn.Module, result: list[Tensor]) -> None:
-    """Two runs on the same input differed."""
-    where = f"{type(module).__name__}.forward, run twice in evaluation mode"
-    if any(bool(tensor.isnan().any()) for tensor in result):
-        raise CaptureError(
-            "forward gives NaN for random input of unit variance",
-            where=where,
-            fix="check the weights for NaN and infinity, and forward for divisions by zero",
-        )
-    raise CaptureError(
-        "forward is not deterministic: the same input gave two results",
-        where=where,
-        fix="pass training=self.training to dropout; take noise as an argument of forward",
-    )
-
-
-def _check_free(program: Program) -> None:
-    """The tracer can tie an axis to the example's size, or to a range, without a word."""
-    for name, spec in program.call.inputs.items():
-        value = program.inputs[name].meta["val"]
-        for axis, dim in enumerate(spec.shape):
-            if not isinstance(dim, str):
-                continue
-            given = value.shape[axis]
-            if not isinstance(given, SymInt) or not given.node.expr.free_symbols:
-                raise FrozenSizeError(
-                    f"forward specialized the axis {dim!r} of {name!r} to {given}, the example's",
-                    where=f"input {name!r}, axis {axis}",
-                    fix="look in forward for a size that is fixed while tracing (a buffer of fixed "
-                    "length, int(x.shape[1]), numpy, a length of 1) and write it with tensor "
-                    "operations; or give that axis a fixed size in --input",
-                )
-            _check_bound(program, name, dim, given)
-
-
-def _check_bound(program: Program, name: str, dim: str, given: SymInt) -> None:
-    env = given.node.shape_env
-    for symbol in given.node.expr.free_symbols:
-        upper = env.var_to_range[symbol].upper if symbol in env.var_to_range else None
-        if upper is not None and upper.is_Integer and int(upper) < 2**31:
-            raise FrozenSizeError(
-                f"forward works for an axis {dim!r} of at most {upper} in {name!r}",
-                where=f"input {name!r}",
-                fix="a stream has no end: look for a table of positions, or a buffer, of that "
-                "length (compute positions instead of looking them up), and for padding to a "
-                "length that is rounded up (leave it out, or pad before the module is called)",
-            )
-
-
-def _check_other_sizes(module: nn.Module, program: Program) -> None:
-    """torch.export can freeze a size without a word; another size brings it to light."""
-    arguments = randomised(program.call.arguments(program.call.other))
-    expected, again = (pytree.tree_leaves(run(module, arguments)) for _ in range(2))
-    if not _close(expected, again):
-        _refuse_unequal(module, expected)
-    try:
-        results = program.graph_module(*pytree.tree_leaves(arguments))
-        problem = "" if _close(results, expected) else "its result differs"
-    except Exception as error:
-        problem = _summary(error)
-    if problem:
-        raise FrozenSizeError(
-            f"the captured graph is right at the example's size only: {problem}",
-            where=f"{type(module).__name__}.forward, captured at {program.call.example}, "
-            f"run at {program.call.other}",
-            fix="look in forward for a size that is fixed while tracing (a buffer of fixed "
-            "length, int(x.shape[1]), numpy) and write it with tensor operations",
-        )
+def _drop_copies(graph: Graph) -> None:
+    """Without gradients and writes in place, ``detach`` and copies of arguments do nothing."""
+    for node in list(graph.nodes):
+        source = node.args[0] if node.args else None
+        is_copy = node.target is aten.clone.default and getattr(source, "op", "") == "placeholder"
+        if isinstance(source, Node) and (is_copy or node.target is aten.detach.default):
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)

@@ -35,6 +35,14 @@ _LAYERS: Mapping[Callable[..., Any], _Layer] = {
 }
 
 
+_CELLS: Mapping[Callable[..., Any], _Layer] = {
+    torch.rnn_tanh_cell: _LAYERS[torch.rnn_tanh],
+    torch.rnn_relu_cell: _LAYERS[torch.rnn_relu],
+    torch.gru_cell: _LAYERS[torch.gru],
+    torch.lstm_cell: _LAYERS[torch.lstm],
+}
+
+
 class KeepRecurrent(TorchFunctionMode):
     """Inside this mode, recurrent functions leave one operator per layer in the graph."""
 
@@ -45,11 +53,31 @@ class KeepRecurrent(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        cell = _CELLS.get(func)
+        if cell is not None:
+            return _one_step(cell, *args)
         layer = _LAYERS.get(func)
         if layer is not None:
             return _stack(layer, func.__name__, args)
         instead = INSTEAD.get(func, func)
         return instead(*args, **(kwargs or {}))
+
+
+def _one_step(
+    layer: _Layer,
+    x: Tensor,
+    state: Tensor | Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """A cell is its layer over a sequence of one frame; x is [batch, input]."""
+    states = [state] if isinstance(state, Tensor) else list(state)
+    weights = [w for w in (w_ih, w_hh, b_ih, b_hh) if w is not None]
+    _, *after = layer(x.unsqueeze(0), [s.unsqueeze(0) for s in states], weights, False, None)
+    results = tuple(s.squeeze(0) for s in after)
+    return results[0] if isinstance(state, Tensor) else results
 
 
 def _stack(layer: _Layer, name: str, args: Sequence[Any]) -> tuple[Tensor, ...]:

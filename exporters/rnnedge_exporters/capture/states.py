@@ -8,18 +8,18 @@ Rules:
     5. An argument whose default is None is a state when the next part of rule 3, given back as the
        argument, gives a part of the same structure and sizes again, and zeros in its place mean
        the same as None. Otherwise it stays None: an option, or a start that forward makes itself.
-    6. An input of whole numbers, one for each row, says how many frames of the row count when
+    6. A module of ours (`held.py`, `cells.py`) tells its states itself.
+    7. An input of whole numbers, one for each row, says how many frames of the row count when
        forward does not run on zeros there: no sequence that is packed is empty.
-    7. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
+    8. What this leaves open, the user settles: ``hidden: float32[2, batch, 64] -> 1``.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from torch.utils import _pytree as pytree
 
 from rnnedge_exporters.capture.attributes import copied
 from rnnedge_exporters.capture.call import (
+    OWN_STATES,
     Call,
     StateArgument,
     inference,
@@ -36,24 +37,11 @@ from rnnedge_exporters.capture.call import (
     randomised,
     run,
 )
+from rnnedge_exporters.capture.hints import Hint, Path, read_hint, unsettled
 from rnnedge_exporters.capture.lengths import with_lengths
 from rnnedge_exporters.errors import CaptureError, SpecError
-from rnnedge_exporters.specs import TensorSpec, parse_named, parse_tensor
+from rnnedge_exporters.specs import TensorSpec
 from rnnedge_runtime.contract import BATCH, TIME, Dim
-
-_HINT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>.*?))?(?:->\s*(?P<path>[\w.]+)\s*)?")
-_HOW = 'say it with --state "hidden: float32[2, batch, 64] -> 1" (argument: tensors -> result)'
-
-Path = tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
-class _Hint:
-    """What the user said of one state; None where nothing."""
-
-    parameter: str
-    example: Any = None
-    path: Path | None = None
 
 
 def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[str] = ()) -> Call:
@@ -62,13 +50,16 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     Args:
         module: a copy of it is called a few times, in evaluation mode.
         inputs: the data arguments.
-        hints: what the user says of states, as in rule 7.
+        hints: what the user says of states, as in rule 8.
 
     Raises:
         SpecError: an input is no argument of forward, or an argument is neither input nor state.
         CaptureError: forward raises.
     """
     module = copied(module)
+    own = getattr(module, OWN_STATES, ())
+    if own:
+        return replace(_called(module, Call(dict(inputs), ()), []), states=own)
     parameters = parameters_of(module)
     for name in inputs:
         if parameters and name not in parameters:
@@ -77,11 +68,11 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
                 where=f"--input {name}",
                 fix=f"its arguments are: {', '.join(parameters)}",
             )
-    hinted = {hint.parameter: hint for hint in (_read_hint(text, parameters) for text in hints)}
+    hinted = {hint.parameter: hint for hint in (read_hint(text, parameters) for text in hints)}
     open_names = [n for n, p in parameters.items() if n not in inputs and _may_be_state(p)]
     names = [n for n in open_names if n in hinted or _is_required(parameters[n])]
     optional = [n for n in open_names if n not in names]
-    hints_of = [hinted.get(n, _Hint(n)) for n in names]
+    hints_of = [hinted.get(n, Hint(n)) for n in names]
     with inference(module):
         call = _called(module, Call(dict(inputs), ()), hints_of)
         if not names and not optional:
@@ -95,11 +86,11 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     )
 
 
-def _called(module: nn.Module, call: Call, hints: Sequence[_Hint]) -> Call:
-    """`call` at lengths at which forward runs, and with the inputs of rule 6 as lengths."""
+def _called(module: nn.Module, call: Call, hints: Sequence[Hint]) -> Call:
+    """`call` at lengths at which forward runs, and with the inputs of rule 7 as lengths."""
 
     def attempt(sizes: Mapping[str, int], call: Call) -> None:
-        given = {hint.parameter: _example(hint, sizes) for hint in hints}
+        given = {hint.parameter: hint.given(sizes) for hint in hints}
         run(module, call.arguments(sizes) | given)
 
     rows = [name for name, spec in call.inputs.items() if _counts_rows(spec)]
@@ -126,34 +117,35 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty
 
 
-def _settle(module: nn.Module, call: Call, hints: list[_Hint]) -> list[StateArgument]:
+def _settle(module: nn.Module, call: Call, hints: list[Hint]) -> list[StateArgument]:
     """Rule 4, with what the user said."""
     if not hints:
         return []
     names = [hint.parameter for hint in hints]
     try:
         large, shorter, small = (
-            run(module, call.arguments(sizes) | {h.parameter: _example(h, sizes) for h in hints})
+            run(module, call.arguments(sizes) | {h.parameter: h.given(sizes) for h in hints})
             for sizes in (call.example, call.shorter, call.other)
         )
     except CaptureError as error:
         if all(hint.example is not None for hint in hints):
             raise
-        raise _unsettled(names, f"forward does not run without it ({error.what})") from error
+        raise unsettled(names, f"forward does not run without it ({error.what})") from error
     parts = _timeless(large, shorter)
     free = [path for path in parts if path not in [hint.path for hint in hints]]
     open_names = [hint.parameter for hint in hints if hint.path is None]
     if open_names and len(free) != len(open_names):
         shown = ", ".join(".".join(map(str, path)) for path in parts) or "none"
-        raise _unsettled(open_names, f"results that do not grow with time: {shown}")
+        raise unsettled(open_names, f"results that do not grow with time: {shown}")
     order = iter(free)
     states = []
     for hint in hints:
         path = next(order) if hint.path is None else hint.path
         try:
-            states.append(_state(call, hint.parameter, path, pick(large, path), pick(small, path)))
+            pair = pick(large, path), pick(small, path)
+            states.append(state_argument(call, hint.parameter, path, *pair))
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise _unsettled([hint.parameter], f"the result has no part {path}") from error
+            raise unsettled([hint.parameter], f"the result has no part {path}") from error
     _check_feedback(module, call, states, large)
     return states
 
@@ -169,7 +161,7 @@ def _try_optional(module: nn.Module, call: Call, names: list[str]) -> list[State
     for name in names:
         if not parts:
             break
-        state = _state(call, name, parts[0], pick(large, parts[0]), pick(small, parts[0]))
+        state = state_argument(call, name, parts[0], pick(large, parts[0]), pick(small, parts[0]))
         trial = replace(call, states=(*states, state))
         if _zeros_mean_none(module, trial, large):
             states.append(state)
@@ -201,7 +193,7 @@ def _check_feedback(
             for r in (before, result)
         ]
         if shapes[0] != shapes[1]:
-            raise _unsettled([state.parameter], f"given back, it changes: {shapes}")
+            raise unsettled([state.parameter], f"given back, it changes: {shapes}")
 
 
 def _timeless(result: Any, shorter: Any) -> list[Path]:
@@ -223,7 +215,7 @@ def _shapes(part: Any) -> list[torch.Size]:
     return [tensor.shape for tensor in tensors] if len(tensors) == len(leaves) else []
 
 
-def _state(call: Call, parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
+def state_argument(call: Call, parameter: str, path: Path, large: Any, small: Any) -> StateArgument:
     """Compares the part at two batch sizes: the axis that differs is the batch axis."""
     flat, tree = pytree.tree_flatten(large)
     leaves = tuple(
@@ -246,65 +238,5 @@ def _leaf_spec(call: Call, parameter: str, large: Tensor, small: Tensor) -> Tens
         elif (a, b) == (call.example[BATCH], call.other[BATCH]):
             dims.append(BATCH)
         else:
-            raise _unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")
+            raise unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")
     return TensorSpec(str(large.dtype).removeprefix("torch."), tuple(dims))
-
-
-def _example(hint: _Hint, sizes: Mapping[str, int]) -> Any:
-    return pytree.tree_map_only(TensorSpec, lambda spec: spec.zeros(sizes), hint.example)
-
-
-def _read_hint(text: str, parameters: Mapping[str, object]) -> _Hint:
-    match = _HINT.fullmatch(text)
-    if match is None:
-        raise SpecError(f"{text!r} does not parse", where="--state", fix=_HOW)
-    name = match["name"]
-    if parameters and name not in parameters:
-        raise SpecError(
-            f"forward has no argument {name!r}",
-            where=f"--state {text}",
-            fix=f"its arguments are: {', '.join(parameters)}",
-        )
-    example = parse_nested(match["spec"], where=f"--state {name}") if match["spec"] else None
-    path = None
-    if match["path"]:
-        path = tuple(int(key) if key.isdigit() else key for key in match["path"].split("."))
-    return _Hint(name, example, path)
-
-
-def parse_nested(text: str, *, where: str) -> Any:
-    """Reads ``(float32[1, batch, 8], {gru: float32[1, batch, 8]})``; tuples and dicts nest.
-
-    Raises:
-        SpecError: it does not parse.
-    """
-    text = text.strip()
-    if text[:1] not in ("(", "{"):
-        return parse_tensor(text, where=where)
-    if not text.endswith({"(": ")", "{": "}"}[text[0]]):
-        raise SpecError(f"{text!r} lacks a closing bracket", where=where, fix=_HOW)
-    parts = _divide(text[1:-1])
-    if text[0] == "(":
-        return tuple(parse_nested(part, where=where) for part in parts)
-    pairs = (parse_named(part, flag=where) for part in parts)
-    return {key: parse_nested(part, where=where) for key, part in pairs}
-
-
-def _divide(inner: str) -> list[str]:
-    """Splits at the commas that stand in no bracket."""
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(inner + ","):
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
-            parts.append(inner[start:i])
-            start = i + 1
-    return [part for part in parts if part.strip()]
-
-
-def _unsettled(names: Sequence[str], why: str) -> SpecError:
-    shown = ", ".join(names)
-    return SpecError(
-        f"it is not clear what forward does with {shown}: {why}",
-        where=f"forward's arguments: {shown}",
-        fix=f'{_HOW}, or, if it is data, with --input "{names[0]}: ..."',
-    )

@@ -44,7 +44,7 @@ def lower(program: StreamProgram, *, opset: int) -> ir.Model:
     exported = _capture_again(program)
     outputs = [*program.outputs, *(f"{state.name}.next" for state in program.states)]
     try:
-        with quiet():
+        with quiet(), torch.no_grad():  # a loop is not traced backward, too
             onnx_program = torch.onnx.export(
                 exported,
                 dynamo=True,

@@ -35,6 +35,13 @@ from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 from rnnedge_exporters.lowering.projection import ProjectedLSTM
 from rnnedge_exporters.streaming.axes import operator_name
 from rnnedge_exporters.streaming.constants import evaluate, is_constant
+from rnnedge_exporters.streaming.recurrences import (
+    SCAN,
+    body_of,
+    initial_states,
+    others_of,
+    sequences_of,
+)
 from rnnedge_exporters.streaming.refusal import describe, module_path
 
 _VIEWS = frozenset({"view", "reshape", "expand", "slice", "select", "unsqueeze", "transpose"})
@@ -64,6 +71,8 @@ def pack_weights(graph_module: GraphModule) -> GraphModule:
     for node in list(graph_module.graph.nodes):
         if node.target in RECURRENT:
             _replace(graph_module, node)
+        elif node.target is SCAN:
+            _pack_body(graph_module, node)
     graph_module.graph.eliminate_dead_code()
     # A new module holds what the graph still refers to, and no more.
     return GraphModule(graph_module, graph_module.graph)
@@ -75,29 +84,73 @@ def _replace(graph_module: GraphModule, node: Node) -> None:
     if layer.projects:
         new = _projected(graph_module, node, layer, weights)
     else:
-        new = _operator(graph_module, node, layer, weights)
+        packed = _packed(node, layer, weights)
+        names = zip(_names(node, layer.weights), packed, strict=False)
+        stored = [_store(graph_module, node, name, tensor) for name, tensor in names]
+        new = _operator(node, layer, stored, packed[1].shape[2])
+    _exchange(node, new)
+
+
+def _exchange(node: Node, new: Node) -> None:
     new.meta = dict(node.meta)
     node.replace_all_uses_with(new)
-    graph_module.graph.erase_node(node)
+    node.graph.erase_node(node)
 
 
-def _operator(
-    graph_module: GraphModule, node: Node, layer: Layer, weights: Sequence[Tensor]
-) -> Node:
-    packed = pack(weights, GATE_ORDER[node.target], 1 + layer.bidirectional)
-    hidden = packed[1].shape[2]
+def _pack_body(graph_module: GraphModule, node: Node) -> None:
+    """In the step of a scan, weights are arguments: packed ones become further arguments."""
+    body = body_of(node, graph_module)
+    given = body.graph.find_nodes(op="placeholder")
+    outside = [*initial_states(node), *sequences_of(node), *others_of(node)]
+    sources = dict(zip(given, outside, strict=True))
+    for step in list(body.graph.nodes):
+        if step.target not in RECURRENT:
+            continue
+        layer = read_layer(step)
+        weights = [_constant(graph_module, node, sources[w]) for w in layer.weights]
+        packed = _packed(step, layer, weights)
+        names = _names(step, [sources[w] for w in layer.weights])
+        stored = []
+        for name, tensor in zip(names, packed, strict=False):
+            sources[inside := _argument(body, name, tensor)] = _store(
+                graph_module, node, name, tensor
+            )
+            stored.append(inside)
+        _exchange(step, _operator(step, layer, stored, packed[1].shape[2]))
+    fixed = len(initial_states(node)) + len(sequences_of(node))
+    for unused in [n for n in list(sources)[fixed:] if not n.users]:
+        body.graph.erase_node(unused)
+        del sources[unused]
+    node.args = (*node.args[:3], tuple(list(sources.values())[fixed:]))
+    body.recompile()
+
+
+def _argument(body: GraphModule, name: str, like: Tensor) -> Node:
+    """A further argument of a step, behind the others."""
+    last = body.graph.find_nodes(op="placeholder")[-1]
+    with body.graph.inserting_after(last):
+        argument = body.graph.placeholder(name.replace(".", "_"))
+    argument.target = argument.name  # which no other argument has
+    argument.meta["val"] = like
+    return argument
+
+
+def _packed(node: Node, layer: Layer, weights: Sequence[Tensor]) -> list[Tensor]:
+    return pack(weights, GATE_ORDER[node.target], 1 + layer.bidirectional)
+
+
+def _operator(node: Node, layer: Layer, weights: Sequence[Node], hidden: int) -> Node:
+    """ONNX's operator in front of `node`, with packed weights."""
     states = [None if is_zero(state) else state for state in layer.states]
-    names = _names(node, layer.weights)
-    nodes = [_store(graph_module, node, name, t) for name, t in zip(names, packed, strict=False)]
-    w, r, b = nodes if len(nodes) == 3 else (*nodes, None)
+    w, r, b = weights if len(weights) == 3 else (*weights, None)
     args: tuple[Any, ...] = (layer.x, w, r, b, layer.lengths, *states)
     if node.target is RNN:
         args = (*args, layer.nonlinearity.capitalize())
     args = (*args, hidden)
     if node.target in (GRU, GRU_RESET_BEFORE):
         args = (*args, node.target is GRU)
-    with graph_module.graph.inserting_before(node):
-        return graph_module.graph.call_function(_TARGETS[node.target], args)
+    with node.graph.inserting_before(node):
+        return node.graph.call_function(_TARGETS[node.target], args)
 
 
 def _projected(

@@ -5,7 +5,7 @@ Rules:
        the state itself, by views only.
     2. Each element has to come back to its place: if every layer handed its initial state on as it
        is, the state would be what it was. Then chunks in a row compute what one call computes.
-    3. It starts from zeros, as forward does when it is called without one.
+    3. It starts from zeros, or from what the module held when it was exported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.capture.program import Tied
+from rnnedge_exporters.capture.graph import Tied
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.axes import Place, operator_name
 from rnnedge_exporters.streaming.clock import Clock
@@ -63,7 +63,7 @@ def tie_forward_states(
                 start=state.start,
                 end=state.end,
                 batch=batch[state.start],
-                initial=state.spec.zeros(_ONE_ROW),
+                initial=state.initial,
             )
         )
     return states

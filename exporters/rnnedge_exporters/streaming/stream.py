@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
+from rnnedge_exporters.errors import StreamingError
+from rnnedge_exporters.streaming.as_written import as_written
 from rnnedge_exporters.streaming.axes import operator_name, shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
@@ -38,11 +40,22 @@ from rnnedge_runtime.contract import BATCH, TIME
 def to_stream(program: Program) -> StreamProgram:
     """Turns a whole-sequence program into one that runs in chunks.
 
-    The graph of `program` loses what nothing reads, and is not changed otherwise.
+    Args:
+        program: its graph loses what nothing reads; with states of forward's own it may become the
+            stream itself.
 
     Raises:
         StreamingError: the program is not a stream; the message says why and where.
     """
+    try:
+        return _derived(program)
+    except StreamingError as refusal:
+        if not program.states:
+            raise
+        return as_written(program, refusal)
+
+
+def _derived(program: Program) -> StreamProgram:
     graph = program.graph_module.graph
     # What nothing reads is no part of the stream, and needs no state.
     graph.eliminate_dead_code()
