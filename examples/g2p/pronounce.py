@@ -47,7 +47,7 @@ def main() -> None:
     words = [word.lower() for word in options.words]
     found = pronounce(load(options.encoder), load(options.decoder), words)
     for word, phonemes in zip(words, found, strict=True):
-        print(f"{word:<16}{' '.join(phonemes)}")
+        print(f"{word:<15} {' '.join(phonemes)}")
 
 
 if __name__ == "__main__":
