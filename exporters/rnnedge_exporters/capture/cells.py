@@ -37,8 +37,8 @@ from rnnedge_exporters.capture.call import (
     run,
 )
 from rnnedge_exporters.capture.hints import Hint, Path, read_hint, unsettled
-from rnnedge_exporters.capture.program import flat_graph
 from rnnedge_exporters.capture.states import state_argument
+from rnnedge_exporters.capture.trace import flat_graph
 from rnnedge_exporters.errors import CaptureError
 from rnnedge_exporters.scan import scan
 from rnnedge_exporters.specs import TensorSpec

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch.fx import Node
 
+from rnnedge_exporters.capture.loops.module import ROLLED
 from rnnedge_exporters.errors import StreamingError
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \w+\n\s*(?P<code>.*)')
@@ -17,7 +18,7 @@ def module_path(node: Node) -> str:
     """The path of the innermost module that `node` was traced in; empty for the root."""
     stack = node.meta.get("nn_module_stack") or {}
     paths = [path for path, _ in stack.values()]
-    return str(paths[-1]) if paths else ""
+    return str(paths[-1]).removeprefix(f"{ROLLED}.") if paths else ""
 
 
 def module_class(node: Node) -> str:
