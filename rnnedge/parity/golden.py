@@ -141,8 +141,9 @@ def _members(path: Path) -> dict[str, Array]:
         with path.open("rb") as file:
             if file.read(4) != b"PK\x03\x04":
                 raise _refused(path, "it is no golden file: no .npz, or its beginning is lost")
-        with np.load(path, allow_pickle=False) as archive:
-            members = {name: archive[name] for name in archive.files}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                members = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise GoldenError(
             "there is no such golden file", where=str(path), fix="check the path"
@@ -261,7 +262,8 @@ def _settings(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a report cannot do without has to be there."""
     if not isinstance(data["batches"], list):
         raise TypeError("batch sizes are no list")
-    return {"frames": data["frames"], "seed": data["seed"], **data}
+    _ = data["frames"], data["seed"]
+    return dict(data)
 
 
 def _text(value: object) -> str:

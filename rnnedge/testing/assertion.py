@@ -73,7 +73,7 @@ def assert_parity(
             makes no sense, a provider is absent, or torch is not installed.
     """
     __tracebackhide__ = True
-    require_exporters()
+    require_exporters("assert_parity")
     names = _providers(providers)
     data, judged = _file(module, file, inputs, states, mode)
     from rnnedge import verify
@@ -102,15 +102,21 @@ def assert_parity(
     return reports
 
 
-def require_exporters() -> None:
+def require_exporters(where: str) -> None:
     """Refuses to go on where they are not installed.
 
     Raises:
         RnnEdgeError: says what to install.
     """
+    __tracebackhide__ = True
     import rnnedge
+    from rnnedge_runtime.errors import RnnEdgeError
 
-    _ = rnnedge.verify
+    try:
+        _ = rnnedge.verify
+    except RnnEdgeError as error:
+        # The way to it is of no use to a test's reader.
+        raise RnnEdgeError(error.what, where=where, fix=error.fix) from None
 
 
 def _providers(providers: Sequence[str]) -> tuple[str, ...]:
@@ -134,6 +140,7 @@ def _file(
     mode: Mode | None,
 ) -> tuple[str | PathLike[str] | bytes, str]:
     """What to judge, and what to call it."""
+    __tracebackhide__ = True
     if file is not None:
         _check_file(file, inputs, mode)
         return file, "the file given" if isinstance(file, bytes) else str(file)

@@ -6,7 +6,9 @@ imported when a test asks for the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,12 +35,14 @@ def rnnedge_parity(
     """
     from rnnedge.testing.assertion import ParityError, assert_parity, require_exporters
 
-    require_exporters()
+    __tracebackhide__ = True
+    require_exporters("fixture rnnedge_parity")
 
     def judge(module: nn.Module, **options: Any) -> tuple[ParityReport, ...]:
         __tracebackhide__ = True
         try:
-            reports = assert_parity(module, **options)
+            with _untraced():
+                reports = assert_parity(module, **options)
         except ParityError as error:
             _note(request, error.reports)
             raise
@@ -46,6 +50,17 @@ def rnnedge_parity(
         return reports
 
     return judge
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Keeps torch's trace of an export, lines without a word, out of the test's report."""
+    logger = logging.getLogger("torch.__trace")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _note(request: pytest.FixtureRequest, reports: Sequence[ParityReport]) -> None:
