@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnedge
+from rnnedge.parity.golden import read_golden
 from rnnedge.parity.measure import Ledger, Reference
 from rnnedge.parity.options import OptionError
 from rnnedge_runtime import Contract, Port
@@ -28,7 +29,11 @@ def test_pushes_that_are_asked_for_find_what_others_do_not():
     assert report.settings["chunks"] == [[20], [7, 0, 3]]
 
 
-def test_a_pattern_is_pushed_in_its_order_again_and_again():
+def test_a_pattern_is_pushed_in_its_order_again_and_again(tmp_path):
+    golden = tmp_path / "g.npz"
+    rnnedge.verify(judged.right(), judged.Net(), chunks=[(7, 0, 3)], save_golden=golden)
+    cases = [case for case in read_golden(golden).cases if case.check.startswith("pushes")]
+    assert {case.lengths for case in cases} == {(7, 0, 3, 7, 0, 3, 7, 0, 3, 7)}
     data, module = judged.wrong_in_some_pushes(), judged.Net()
     assert failed(rnnedge.verify(data, module, chunks=[(30, 20)])) == ["pushes of 30, 20 frames"]
     assert rnnedge.verify(data, module, chunks=[(19, 21)]).passed
