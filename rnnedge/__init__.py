@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnedge.parity import ParityReport, verify
+    from rnnedge.parity import ParityReport, verify, verify_golden
     from rnnedge.pipeline import ExportResult, export
     from rnnedge_exporters.scan import scan
     from rnnedge_runtime import Contract, Model, RnnEdgeError, Stream, load
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "scan",
     "verify",
+    "verify_golden",
 ]
 
 _HOME = {
@@ -42,6 +43,7 @@ _HOME = {
     "load": "rnnedge_runtime",
     "scan": "rnnedge_exporters.scan",
     "verify": "rnnedge.parity",
+    "verify_golden": "rnnedge.parity",
 }
 _EXPORT_PACKAGES = {"rnnedge_exporters", "torch", "onnxscript", "onnx_ir", "safetensors"}
 

@@ -10,15 +10,12 @@ from pathlib import Path
 from torch import nn
 
 from rnnedge import parity
+from rnnedge.files import OutputError, write_whole
 from rnnedge.parity import ParityReport
 from rnnedge_exporters import convert
 from rnnedge_exporters.convert import DEFAULT_OPSET
-from rnnedge_runtime import Contract, RnnEdgeError, Signal
+from rnnedge_runtime import Contract, Signal
 from rnnedge_runtime.contract import Mode
-
-
-class OutputError(RnnEdgeError):
-    """The file cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +91,5 @@ def export(
     contract = replace(converted.contract, parity=evidence)
     if report is not None and not report.passed and not keep_failed:
         return ExportResult(None, contract, report)
-    _write(path, converted.to_bytes(evidence))
+    write_whole(path, converted.to_bytes(evidence))
     return ExportResult(path, contract, report)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes beside the target and renames, so that no half file is ever there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"it cannot be written: {error.strerror}",
-            where=str(path),
-            fix="check that the folder exists and can be written to",
-        ) from error

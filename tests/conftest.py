@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 # Workers run side by side; threads of their own would only fight over the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -1,7 +1,11 @@
-"""`rnnedge verify`: is the ONNX file the same function as the PyTorch module?"""
+"""`rnnedge verify`: is the ONNX file the same function as the PyTorch module?
+
+With a golden file, which holds what the module gave, it is asked where there is no torch.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,32 +16,76 @@ from rnnedge.cli._options import (
     JsonFlag,
     ModelArgument,
     ProviderOption,
-    SeedOption,
     StatesOption,
     ThreadsOption,
     WeightsKeyOption,
     WeightsOption,
 )
-from rnnedge.cli._output import ExitCode
+from rnnedge.cli._output import STANDARD_STREAM, ExitCode
 from rnnedge.cli._source import load_source
 
 
 def verify(
     file: ModelArgument,
     against: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="MODEL",
             help="What makes the PyTorch module: model.py:make_model or package.module:Class.",
         ),
-    ],
+    ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of the module: what it gave, from --save-golden; needs no torch.",
+        ),
+    ] = None,
     arg: ArgumentOption = None,
     weights: WeightsOption = None,
     weights_key: WeightsKeyOption = None,
     state: StatesOption = None,
+    chunk: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--chunk",
+            metavar="N",
+            min=1,
+            help="Pushes of N frames are tried, too, beside single frames and random chunks; "
+            "repeatable.",
+        ),
+    ] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--batch", metavar="N", min=1, help="A batch of N rows is tried, too; repeatable."
+        ),
+    ] = None,
+    allowed_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="How many times PyTorch's own float32 error is allowed (default: 4). The report "
+            "tells it.",
+            show_default=False,
+        ),
+    ] = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = 1,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, help="Seed of the random numbers (default: 0)."),
+    ] = None,
+    save_golden: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write inputs and what the module gives for them: for --golden on a device.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a golden file that exists.")
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option(
@@ -47,31 +95,85 @@ def verify(
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Prove that an ONNX file equals a PyTorch module."""
+    """Prove that an ONNX file equals a PyTorch module.
+
+    Give the module with --against, or what it gave with --golden.
+    """
+    if (against is None) == (golden is None):
+        raise typer.BadParameter("give either --against MODEL or --golden FILE")
+    if golden is not None:
+        of_module = {
+            "--arg": arg, "--weights": weights, "--weights-key": weights_key, "--state": state,
+            "--chunk": chunk, "--batch": batch, "--seed": seed, "--save-golden": save_golden,
+            "--force": force or None, "--explain": explain or None,
+        }  # fmt: skip
+        if given := [name for name, value in of_module.items() if value is not None]:
+            raise typer.BadParameter(f"--golden has no use for {', '.join(given)}")
+        _verify_golden(
+            file, golden, provider=provider, threads=threads, ratio=allowed_ratio, json=json
+        )
+        return
+    if save_golden is not None:
+        _check_save(save_golden, force=force)
+
     from rnnedge import verify as verify_file
     from rnnedge.report.parity import ParitySummary
 
-    module, _ = load_source(against, arg, weights, weights_key)
+    module, _ = load_source(str(against), arg, weights, weights_key)
     report = verify_file(
         file,
         module,
         states=state or (),
         provider=provider,
         threads=threads,
-        seed=seed,
+        seed=seed or 0,
+        chunks=chunk or (),
+        batches=batch or (),
+        allowed_ratio=allowed_ratio,
+        save_golden=save_golden,
         explain=explain,
     )
+    saved = save_golden if report.passed else None
+    _output.emit(ParitySummary(report, saved), json=json)
+    if report.passed:
+        _hint_next(file, saved)
+        return
+    if save_golden is not None:
+        _output.say(f"{save_golden} was not written: the file is not the module's function")
+    if weights is None:
+        _output.warn(
+            "MODEL was made without --weights: are its numbers those that were exported?",
+            fix="give the checkpoint that was exported, or a factory that loads it",
+        )
+    if not explain:
+        again = [word for text in arg or () for word in ("--arg", text)]
+        again += [] if weights is None else ["--weights", str(weights)]
+        again += [] if weights_key is None else ["--weights-key", weights_key]
+        _output.hint("rnnedge", "verify", file, "--against", str(against), *again, "--explain")
+    raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _verify_golden(
+    file: Path, golden: Path, *, provider: str, threads: int, ratio: float | None, json: bool
+) -> None:
+    from rnnedge import verify_golden
+    from rnnedge.report.parity import ParitySummary
+
+    report = verify_golden(file, golden, provider=provider, threads=threads, allowed_ratio=ratio)
     _output.emit(ParitySummary(report), json=json)
     if not report.passed:
-        if weights is None:
-            _output.warn(
-                "MODEL was made without --weights: are its numbers those that were exported?",
-                fix="give the checkpoint that was exported, or a factory that loads it",
-            )
-        if not explain:
-            again = [word for text in arg or () for word in ("--arg", text)]
-            again += [] if weights is None else ["--weights", str(weights)]
-            again += [] if weights_key is None else ["--weights-key", weights_key]
-            _output.hint("rnnedge", "verify", file, "--against", against, *again, "--explain")
         raise typer.Exit(ExitCode.CHECK_FAILED)
-    _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
+    _hint_next(file, None)
+
+
+def _hint_next(file: Path, saved: Path | None) -> None:
+    if saved is None:
+        _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
+    else:
+        _output.hint("rnnedge", "verify", file, "--golden", saved)
+
+
+def _check_save(path: Path, *, force: bool) -> None:
+    if path == STANDARD_STREAM:
+        raise typer.BadParameter("a golden file cannot go to stdout", param_hint="--save-golden")
+    _output.check_overwrite(path, force=force, option="--save-golden")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnedge.parity.report import TensorError
+from rnnedge.parity.options import ALLOWED_RATIO
+from rnnedge.parity.places import Farthest, axis_name, channel_of
+from rnnedge.parity.report import Beyond, TensorError
 from rnnedge_runtime.contract import Dim
 
 Array = npt.NDArray[Any]
 
-ALLOWED_RATIO = 4.0
-"""How many times PyTorch's own float32 error is allowed.
-
-onnxruntime's error is 0.7 to 1.9 times PyTorch's own for layers of 6 to 512 units."""
 FLOOR_ULP = 4.0
 """What counts as PyTorch's own error at least, in units in the last place.
 
@@ -42,6 +40,14 @@ class Reference:
         return Reference(self.exact.take(indices, axis), self.single.take(indices, axis))
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What the module gives for one whole sequence."""
+
+    outputs: dict[str, Reference]
+    states: dict[str, Reference]
+
+
 @dataclass
 class Ledger:
     """Collects the errors of one tensor over many runs, channel by channel.
@@ -54,24 +60,42 @@ class Ledger:
     Attributes:
         name: of the output or state.
         axes: its shape; batch and time by name.
+        ratio: how many times PyTorch's own error is allowed.
+        own: PyTorch's own error by channel; what is known of it before, if anything.
         runs: how many comparisons it took part in.
     """
 
     name: str
     axes: Sequence[Dim]
+    ratio: float = ALLOWED_RATIO
+    own: Array = field(default_factory=lambda: np.zeros(()))
     runs: int = 0
-    _own: Array = field(default_factory=lambda: np.zeros(()))
     _largest: Array = field(default_factory=lambda: np.zeros(()))
     _by_check: dict[str, Array] = field(default_factory=dict)
+    _farthest: dict[str, Farthest] = field(default_factory=dict)
     _failures: dict[str, str] = field(default_factory=dict)
     _worst: dict[str, Any] = field(default_factory=dict)
     _max_abs: float = -1.0
 
-    def add(self, got: Array, reference: Reference, check: str, batch: int) -> None:
+    def add(
+        self,
+        got: Array,
+        reference: Reference,
+        check: str,
+        batch: int,
+        offset: Mapping[int, int] | None = None,
+    ) -> None:
         """Notes how far `got` is from the reference.
 
         A shape that differs is a failure. So is a reference that is not finite: nothing can be
         compared with it.
+
+        Args:
+            got: of the file.
+            reference: of the module.
+            check: what was asked.
+            batch: rows of the run.
+            offset: by axis, where `got` begins in the whole tensor.
         """
         self.runs += 1
         exact = reference.exact
@@ -86,21 +110,37 @@ class Ledger:
         error = np.abs(got.astype(np.float64) - exact.astype(np.float64))
         error[~np.isfinite(error)] = np.inf
         if exact.dtype.kind == "f":
-            self._own = np.maximum(self._own, self._by_channel(np.abs(reference.single - exact)))
+            self.own = np.maximum(self.own, self._by_channel(np.abs(reference.single - exact)))
             self._largest = np.maximum(self._largest, self._by_channel(np.abs(exact)))
         before = self._by_check.get(check, np.zeros(()))
         self._by_check[check] = np.maximum(before, self._by_channel(error))
-        self._note_worst(error, check, batch)
+        self._note_worst(error, check, batch, offset or {})
+        self._note_farthest(error, check, batch, offset or {})
 
     def error(self, check: str) -> tuple[float, float, float]:
         """Of the channel that comes closest to its limit: the error, PyTorch's own, the limit."""
         errors = self._by_check.get(check, np.zeros(()))
-        allowed, own = np.broadcast_arrays(self._allowed(), self._own)
-        errors = np.broadcast_to(errors, allowed.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            used = np.where(errors > 0, errors / allowed, 0.0)
+        errors, allowed, own = np.broadcast_arrays(errors, self._allowed(), self.own)
+        used = _shares(errors, allowed)
         place = np.unravel_index(int(used.argmax()), used.shape)
         return float(errors[place]), float(own[place]), float(allowed[place])
+
+    def beyond(self, check: str) -> Beyond | None:
+        """Where the error is beyond what is allowed; None where it is not."""
+        error, own, allowed = self.error(check)
+        farthest = self._farthest.get(check)
+        if error <= allowed or farthest is None:
+            return None
+        limit = np.broadcast_to(self._allowed(), self._by_check[check].shape)
+        return Beyond(
+            tensor=self.name,
+            error=error,
+            torch_error=own,
+            allowed=allowed,
+            batch_size=farthest.batch,
+            first=farthest.first(float(limit[farthest.channel]), self.axes),
+            largest=farthest.largest(self.axes),
+        )
 
     def failure(self, check: str) -> str | None:
         """What made a comparison impossible, if anything did."""
@@ -114,7 +154,7 @@ class Ledger:
         return TensorError(
             name=self.name,
             max_abs=max_abs,
-            torch_max_abs=float(self._own.max()),
+            torch_max_abs=float(self.own.max()),
             allowed_abs=float(self._allowed().max()),
             max_ulp=max_abs / ulp if ulp else 0.0,
             worst=self._worst,
@@ -129,25 +169,42 @@ class Ledger:
         """
         largest = float(self._largest.max())
         if not largest:
-            return np.zeros_like(self._own)
+            return np.zeros_like(self.own)
         scale = np.maximum(self._largest, min(largest, 1.0))
-        shared = float(self._own.max()) * scale / largest
+        shared = float(self.own.max()) * scale / largest
         floor = FLOOR_ULP * np.spacing(scale.astype(np.float32))
-        return np.asarray(ALLOWED_RATIO * np.maximum(np.maximum(self._own, shared), floor))
+        return np.asarray(self.ratio * np.maximum(np.maximum(self.own, shared), floor))
 
     def _by_channel(self, values: Array) -> Array:
         """The largest value over batch and time, for each index along the other axes."""
         folded = tuple(axis for axis, dim in enumerate(self.axes) if isinstance(dim, str))
         return np.asarray(values.max(axis=folded))
 
-    def _note_worst(self, error: Array, check: str, batch: int) -> None:
+    def _note_worst(self, error: Array, check: str, batch: int, offset: Mapping[int, int]) -> None:
         place = np.unravel_index(int(error.argmax()), error.shape)
         if error[place] <= self._max_abs:
             return
         self._max_abs = float(error[place])
-        indices = {self._axis(axis): int(index) for axis, index in enumerate(place)}
+        indices = {
+            axis_name(self.axes, axis): int(index) + offset.get(axis, 0)
+            for axis, index in enumerate(place)
+        }
         self._worst = {"check": check, "batch_size": batch, **indices}
 
-    def _axis(self, index: int) -> str:
-        dim = self.axes[index]
-        return dim if isinstance(dim, str) else f"axis {index}"
+    def _note_farthest(
+        self, error: Array, check: str, batch: int, offset: Mapping[int, int]
+    ) -> None:
+        """Keeps the channel that used most of what is allowed so far, to tell where."""
+        errors = self._by_channel(error)
+        used = _shares(errors, np.broadcast_to(self._allowed(), errors.shape))
+        channel = tuple(map(int, np.unravel_index(int(used.argmax()), used.shape)))
+        before = self._farthest.get(check)
+        if before is None or used[channel] > before.used:
+            errors = channel_of(error, self.axes, channel)
+            self._farthest[check] = Farthest(float(used[channel]), channel, errors, batch, offset)
+
+
+def _shares(errors: Array, allowed: Array) -> Array:
+    """Which share of what is allowed each error is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(errors > 0, errors / allowed, 0.0)

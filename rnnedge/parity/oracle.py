@@ -18,21 +18,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from rnnedge.parity.measure import Array, Reference
+from rnnedge.parity.measure import Array, Reference, Truth
 from rnnedge.parity.precision import arithmetic, tensor_of
 from rnnedge_exporters.capture import copied
 from rnnedge_exporters.capture.call import Call, inference, name_results, run
 from rnnedge_runtime.contract import State
 
 _LAYER_STATE = re.compile(r"(?P<module>.+)\.(?P<role>[hc])(?:_l(?P<layer>\d+))?")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the module gives for one whole sequence."""
-
-    outputs: dict[str, Reference]
-    states: dict[str, Reference]
 
 
 @dataclass(frozen=True)

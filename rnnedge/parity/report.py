@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnedge.parity.explanation import Explanation
+from rnnedge.parity.options import ALLOWED_RATIO
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,68 @@ class TensorError:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """Where an output or state is farther from the module than it may be.
+
+    Attributes:
+        tensor: its name.
+        error: the largest absolute error of the channel that is farthest beyond its limit.
+        torch_error: the module's own in float32 there.
+        allowed: the limit there.
+        batch_size: rows of the run.
+        first: the earliest place beyond the limit: the index along each axis by name, counted from
+            the signal's start; None where only all runs together show it.
+        largest: the place of the largest error.
+    """
+
+    tensor: str
+    error: float
+    torch_error: float
+    allowed: float
+    batch_size: int
+    first: Mapping[str, int] | None
+    largest: Mapping[str, int]
+
+    def lines(self) -> list[str]:
+        """For a person: how far, and where."""
+        far = f"{self.tensor}: error {self.error:.1e}, allowed {self.allowed:.1e}"
+        return [f"{far} (PyTorch's own {self.torch_error:.1e})", self.where()]
+
+    def where(self) -> str:
+        """For a person: the first place and that of the largest error."""
+        first = [] if self.first is None else [f"first at {self._told(self.first)}"]
+        return "; ".join([*first, f"largest at {self._told(self.largest)}"])
+
+    def _told(self, place: Mapping[str, int]) -> str:
+        words = {"batch": "row {} of " + str(self.batch_size), "time": "frame {}"}
+        return ", ".join(words.get(axis, axis + " = {}").format(i) for axis, i in place.items())
+
+
+@dataclass(frozen=True)
 class Check:
-    """One question and its answer."""
+    """One question and its answer.
+
+    Attributes:
+        name: the question.
+        passed: whether the answer is yes.
+        detail: the answer for a person.
+        beyond: every output and state that is farther off than it may be, the farthest first.
+    """
 
     name: str
     passed: bool
     detail: str
+    beyond: tuple[Beyond, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; without `beyond` where there is nothing."""
+        data: dict[str, Any] = {"name": self.name, "passed": self.passed, "detail": self.detail}
+        if self.beyond:
+            data["beyond"] = [
+                {key: _finite(value) for key, value in asdict(place).items()}
+                for place in self.beyond
+            ]
+        return data
 
 
 @dataclass(frozen=True)
@@ -67,6 +124,30 @@ class ParityReport:
         """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
+    @property
+    def yardstick(self) -> str | None:
+        """What is to be said of the allowed error, where it is not the verifier's own."""
+        if self.allowed_ratio == ALLOWED_RATIO:
+            return None
+        return (
+            f"allowed are {self.allowed_ratio:g} times PyTorch's own float32 error, as the caller "
+            f"chose; the verifier's own yardstick is {ALLOWED_RATIO:g}"
+        )
+
+    @property
+    def circumstances(self) -> list[str]:
+        """For a person: with what it was asked, and by which yardstick if it is another."""
+        settings = self.settings
+        batches = ", ".join(map(str, settings["batches"]))
+        lines = [
+            f"each for batches of {batches} and {settings['frames']} frames, seed "
+            f"{settings['seed']}, on {self.provider}"
+        ]
+        if golden := settings.get("golden"):
+            made = ", ".join(f"{name} {version}" for name, version in golden["versions"].items())
+            lines.append(f"against {golden['path']}, made with {made}")
+        return lines if self.yardstick is None else [*lines, self.yardstick]
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON and for the contract."""
         told = None if self.explanation is None else self.explanation.to_dict()
@@ -74,7 +155,7 @@ class ParityReport:
             "passed": self.passed,
             "provider": self.provider,
             "allowed_ratio": self.allowed_ratio,
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [check.to_dict() for check in self.checks],
             "tensors": [
                 {key: _finite(value) for key, value in asdict(tensor).items()}
                 for tensor in self.tensors
@@ -88,6 +169,7 @@ class ParityReport:
             f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}"
             for check in self.checks
         ]
+        lines += [] if self.yardstick is None else [self.yardstick]
         lines += [] if self.explanation is None else self.explanation.lines()
         return "\n".join(lines)
 

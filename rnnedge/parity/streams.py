@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 
+from rnnedge.parity.asking import Asking
+from rnnedge.parity.cases import Case, Restart
 from rnnedge.parity.effects import Effects, distance
-from rnnedge.parity.measure import Array, Reference
-from rnnedge.parity.oracle import Truth
-from rnnedge.parity.playback import Played, frames_of, play, push
+from rnnedge.parity.measure import Array, Truth
+from rnnedge.parity.options import chunk_check
 from rnnedge.parity.report import Check
 from rnnedge.parity.signals import cut
 from rnnedge.parity.spans import LONG_RUN_CHUNK, MANY_FRAMES
-from rnnedge.parity.trials import Trials
 from rnnedge_exporters.errors import CaptureError
-from rnnedge_runtime import Port, Stream
+from rnnedge_runtime import Port
 
 _STEPS = 1000
 """So many runs of the smallest size; what remains of a longer signal goes in one."""
+_PUSHES = 3
+"""A signal takes at least so many rounds of the pushes that were asked for."""
 
 
-class StreamTrials(Trials):
+class StreamTrials(Asking):
     """A stream: chunked, from any state, reset, perturbed, and for long."""
 
     _shared: tuple[int, int, dict[str, Array], Truth] | None = None
@@ -29,16 +32,15 @@ class StreamTrials(Trials):
         spans, multiple = self.spans, self.spans.multiple
         step = "one frame at a time" if multiple == 1 else f"{multiple} frames at a time"
         for batch in self.batches:
-            self._whole(batch, spans.frames)
-            self._chunked(step, batch, spans.frames, self._steps())
-            self._chunked("random chunks", batch, spans.frames, self._random(spans.frames))
-            if self._given():
-                self._from_random_states(batch)
+            for case in self._of_batch(batch, step):
+                self.ask(case)
         left_out = self._odd(spans.odd) if spans.odd is not None else []
         if self._rows_are_apart():
-            self._one_row_reset(3, 1)
+            self.ask(self._one_row_reset(3, 1))
         quarters = self._long_run()
-        checks = [self.judge(name) for name in ("whole sequence", step, "random chunks")]
+        names = ["whole sequence", step, "random chunks"]
+        names += [chunk_check(pattern) for pattern in self.options.chunks]
+        checks = [self.judge(name) for name in names]
         if self._given():
             checks.append(self.judge("random initial states"))
         if self.contract.states:
@@ -47,6 +49,8 @@ class StreamTrials(Trials):
         if self._rows_are_apart():
             checks.append(self.judge("one row reset"))
         self.settings |= {"long_run_frames": spans.long_run, "chunk_multiple": multiple}
+        if self.options.chunks:
+            self.settings["chunks"] = [list(pattern) for pattern in self.options.chunks]
         return [
             *checks,
             *left_out,
@@ -54,12 +58,25 @@ class StreamTrials(Trials):
             self._seen(),
         ]
 
+    def _of_batch(self, batch: int, step: str) -> Iterator[Case]:
+        frames = self.spans.frames
+        yield self._from_start("whole sequence", batch, frames, None)
+        yield self._from_start(step, batch, frames, self._steps())
+        yield self._from_start("random chunks", batch, frames, self._random(frames))
+        for pattern in self.options.chunks:
+            length = self.spans.whole(max(frames, _PUSHES * sum(pattern)))
+            lengths = _repeated(pattern, length)
+            yield self._from_start(chunk_check(pattern), batch, length, lengths)
+        if self._given():
+            yield self._from_random_states(batch)
+
     def _odd(self, frames: int) -> list[Check]:
         """A signal that is not a whole number of runs; says so where there is no truth to ask."""
         try:
             for batch in self.batches[:2]:
-                self._whole(batch, frames)
-                self._chunked("random chunks", batch, frames, self._random(frames))
+                self.ask(self._from_start("whole sequence", batch, frames, None))
+                lengths = self._random(frames)
+                self.ask(self._from_start("random chunks", batch, frames, lengths))
         except CaptureError:  # the module wants whole groups of frames, so there is no truth
             detail = f"not asked: forward itself refuses a signal of {frames} frames"
             return [Check("length that is no multiple", passed=True, detail=detail)]
@@ -84,16 +101,14 @@ class StreamTrials(Trials):
             if state.name not in self.oracle.unseen and state.delay == 0
         ]
 
-    def _whole(self, batch: int, frames: int) -> None:
-        inputs, truth = self._from_start(batch, frames)
-        result = self.model.run(inputs)
-        self._compare_run("whole sequence", batch, result.outputs, result.states, truth, frames)
+    def _from_start(
+        self, check: str, batch: int, frames: int, lengths: Sequence[int] | None
+    ) -> Case:
+        inputs, truth = self._signal(batch, frames)
+        chunks = None if lengths is None else tuple(lengths)
+        return Case(check, batch, inputs, chunks, self._comparable(truth, frames))
 
-    def _chunked(self, check: str, batch: int, frames: int, lengths: list[int]) -> None:
-        inputs, truth = self._from_start(batch, frames)
-        self._stream(check, batch, inputs, truth, lengths, self.model.stream(batch))
-
-    def _from_start(self, batch: int, frames: int) -> tuple[dict[str, Array], Truth]:
+    def _signal(self, batch: int, frames: int) -> tuple[dict[str, Array], Truth]:
         """What the file says of the start is on trial too: the module starts by itself."""
         if self._shared is not None and self._shared[:2] == (batch, frames):
             return self._shared[2:]
@@ -103,95 +118,44 @@ class StreamTrials(Trials):
             self._shared = (batch, frames, inputs, truth)
         return inputs, truth
 
-    def _from_random_states(self, batch: int) -> None:
-        random = self.signals.states(batch)
-        states = self.model.initial_state(batch) | {name: random[name] for name in self._given()}
-        inputs = self.signals.inputs(batch, self.spans.frames)
-        stream = self.model.stream(batch)
-        stream.set_state(states)
-        truth, lengths = self.oracle.run(inputs, states), self._random(self.spans.frames)
-        self._stream("random initial states", batch, inputs, truth, lengths, stream)
-
-    def _stream(
-        self,
-        check: str,
-        batch: int,
-        inputs: Mapping[str, Array],
-        truth: Truth,
-        lengths: list[int],
-        stream: Stream,
-    ) -> dict[str, Array]:
-        played = play(stream, inputs, lengths)
-        outputs = played.outputs()
-        self._compare_run(check, batch, outputs, played.states, truth, sum(lengths))
-        return outputs
-
-    def _compare_run(
-        self,
-        check: str,
-        batch: int,
-        outputs: Mapping[str, Array],
-        states: Mapping[str, Array],
-        truth: Truth,
-        frames: int,
-    ) -> None:
+    def _comparable(self, truth: Truth, frames: int) -> Truth:
         """States only where the file's and the module's are of the same moment."""
-        self.compare(outputs, truth.outputs, check, batch)
-        if frames % self.spans.multiple == 0:
-            same = {name: states[name] for name in self._given()}
-            self.compare(same, truth.states, check, batch)
+        names = self._given() if frames % self.spans.multiple == 0 else []
+        return Truth(truth.outputs, {n: truth.states[n] for n in names if n in truth.states})
+
+    def _from_random_states(self, batch: int) -> Case:
+        random, frames = self.signals.states(batch), self.spans.frames
+        start = {name: random[name] for name in self._given()}
+        inputs = self.signals.inputs(batch, frames)
+        truth = self.oracle.run(inputs, self.model.initial_state(batch) | start)
+        lengths = tuple(self._random(frames))
+        truth = self._comparable(truth, frames)
+        return Case("random initial states", batch, inputs, lengths, truth, start)
 
     def _reset(self) -> Check:
         batch, frames = self.batches[-1], self.spans.frames
         inputs, lengths = self.signals.inputs(batch, frames), self._random(frames)
-        fresh, used = self.model.stream(batch), self.model.stream(batch)
-        expected = play(fresh, inputs, lengths)
-        play(used, self.signals.inputs(batch, frames), lengths)
-        used.reset()
-        same = _equal(play(used, inputs, lengths), expected)
-        answer = "bit-equal to a fresh stream" if same else "differs from a fresh stream"
-        return Check("reset and replay", same, answer)
+        return self.replay(batch, inputs, self.signals.inputs(batch, frames), tuple(lengths))
 
     def _rows_are_apart(self) -> bool:
         """Whether one row can be reset alone."""
         states, inputs = self.contract.states, self.contract.inputs
         return (
-            len(self.batches) > 1
+            self.has_batch
             and bool(states)
             and all(state.batch_axis is not None for state in states)
             and all(port.batch_axis is not None for port in inputs)
         )
 
-    def _one_row_reset(self, batch: int, row: int) -> None:
-        """A row that starts again is a signal of its own: the others go on as if nothing was."""
+    def _one_row_reset(self, batch: int, row: int) -> Case:
+        """The row's second half is a signal of its own."""
         frames = self.spans.frames
-        before, truth = self._from_start(batch, 2 * frames)
-        first, second = cut(before, self.contract, [frames, frames])
+        inputs, truth = self._signal(batch, 2 * frames)
+        _, second = cut(inputs, self.contract, [frames, frames])
         fresh = self.oracle.run_from_start(second, self.model.initial_state(batch))
-        stream = self.model.stream(batch)
-        push(stream, first, [frames])
-        stream.reset(rows=[row])
-        emitted = play(stream, second, self._random(frames)).emitted
-        for port in self.contract.outputs:
-            if port.batch_axis is None:
-                continue
-            for index in range(batch):
-                given = 0 if index == row else int(frames * port.ratio)
-                side = (fresh if index == row else truth).outputs[port.name]
-                self._compare_row(port, index, emitted[port.name], side, given)
-
-    def _compare_row(
-        self, port: Port, row: int, emitted: Array, whole: Reference, given: int
-    ) -> None:
-        """One row of what was emitted after `given` emissions of its signal."""
-        assert port.batch_axis is not None  # noqa: S101 - asked by the caller
-        skipped, done = max(port.delay - given, 0), max(given - port.delay, 0)
-        got = frames_of(port, emitted, skipped).take([row], port.batch_axis)
-        expected = Reference(
-            frames_of(port, whole.exact, done).take([row], port.batch_axis),
-            frames_of(port, whole.single, done).take([row], port.batch_axis),
-        )
-        self.ledgers[port.name].add(got, expected, "one row reset", emitted.shape[port.batch_axis])
+        restart = Restart(row, frames, Truth(fresh.outputs, {}))
+        lengths, truth = tuple(self._random(frames)), Truth(truth.outputs, {})
+        return Case("one row reset", batch, inputs, lengths, truth, restart=restart)
 
     def _seen(self) -> Check:
         """Every output, and every state that the module shows, has to be compared."""
@@ -212,14 +176,24 @@ class StreamTrials(Trials):
     def _long_run(self) -> str:
         """An error that grows with time would stand out against PyTorch's, which does not."""
         frames, multiple = self.spans.long_run, self.spans.multiple
-        inputs, truth = self._from_start(1, frames)
         # One more than whole runs, so that there are frames held whenever there can be.
-        chunk = LONG_RUN_CHUNK * multiple + (multiple > 1)
-        lengths = [chunk] * (frames // chunk)
-        lengths += [frames % chunk] if frames % chunk else []
-        outputs = self._stream("long run", 1, inputs, truth, lengths, self.model.stream(1))
-        errors = [_quarter_error(self.contract.outputs, outputs, truth, q) for q in range(4)]
+        lengths = _repeated([LONG_RUN_CHUNK * multiple + (multiple > 1)], frames)
+        case = self._from_start("long run", 1, frames, lengths)
+        outputs, ports = self.ask(case), self.contract.outputs
+        errors = [_quarter_error(ports, outputs, case.truth, q) for q in range(4)]
         return ", ".join(f"{error:.2g}" for error in errors)
+
+
+def _repeated(pattern: Sequence[int], frames: int) -> list[int]:
+    """The pattern again and again, the last push cut to what is left."""
+    lengths: list[int] = []
+    left = frames
+    for length in cycle(pattern):
+        lengths.append(min(length, left))
+        left -= lengths[-1]
+        if not left:
+            break
+    return lengths
 
 
 def _quarter_error(
@@ -234,8 +208,3 @@ def _quarter_error(
             pair = [{"": side.take(part, axis=port.time_axis)} for side in (got, exact)]
             errors.append(distance(*pair))
     return max(errors)
-
-
-def _equal(a: Played, b: Played) -> bool:
-    pairs = ((a.emitted, b.emitted), (a.states, b.states))
-    return all(x[name].tobytes() == y[name].tobytes() for x, y in pairs for name in x)

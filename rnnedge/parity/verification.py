@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
+import torch
 from torch import nn
 
+from rnnedge.parity.asking import Asking, SequenceTrials
 from rnnedge.parity.explain import explain as explain_file
 from rnnedge.parity.fitting import check_outputs, fitting
-from rnnedge.parity.measure import ALLOWED_RATIO
+from rnnedge.parity.golden import Golden, promise_sha256, write_golden
+from rnnedge.parity.options import Options
 from rnnedge.parity.oracle import Oracle
 from rnnedge.parity.report import ParityReport
 from rnnedge.parity.signals import Signals
 from rnnedge.parity.streams import StreamTrials
-from rnnedge.parity.trials import SequenceTrials
 from rnnedge_exporters.capture import prepare
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
@@ -33,12 +38,16 @@ def verify(
     provider: str = "cpu",
     threads: int = 1,
     seed: int = 0,
+    chunks: Sequence[int | Sequence[int]] = (),
+    batches: Sequence[int] = (),
+    allowed_ratio: float | None = None,
+    save_golden: str | PathLike[str] | None = None,
     explain: bool = False,
 ) -> ParityReport:
     """Compares a model file with the module that it came from.
 
-    The yardstick is the module in float64; the file's error may be at most `ALLOWED_RATIO` times
-    the error that the module itself makes in float32. The module is not changed.
+    The yardstick is the module in float64; the file's error may be at most 4 times the error that
+    the module itself makes in float32. The module is not changed.
 
     Args:
         file: the model file, or its bytes.
@@ -47,15 +56,24 @@ def verify(
         provider: the execution provider to judge.
         threads: of one run.
         seed: of all random inputs, states and chunk lengths.
+        chunks: lengths of pushes to try beside the random ones, in frames: ``160`` again and again,
+            or a pattern ``(7, 0, 3)``.
+        batches: batch sizes to try beside the verifier's own.
+        allowed_ratio: another number than 4; the report tells it.
+        save_golden: where to write what a device needs to ask the same without the module; a file
+            that is there is replaced. Nothing is written if a check fails.
         explain: also compare tensor by tensor, and name the first that differs; takes about as long
             as an export without proof.
 
     Raises:
         MismatchError: the module is not the one that the file was made from.
-        RnnEdgeError: the file cannot be loaded.
+        OptionError: `chunks`, `batches` or `allowed_ratio` make no sense, or not for this file.
+        RnnEdgeError: the file cannot be loaded, or the golden file not be written.
     """
+    options = Options.of(chunks, batches, allowed_ratio)
     model = load(file, provider=provider, threads=threads)
-    inputs = _inputs(model.contract)
+    options.check_fit(model.contract)
+    inputs = inputs_of(model.contract)
     states = states or model.contract.source.get("states", ())
     with fitting(module, model.contract):
         module, call = prepare(module, parse_inputs(inputs), states, model.contract.mode)
@@ -65,15 +83,20 @@ def verify(
             model.contract, seed=seed, index_bound=oracle.index_bound, lengths=call.lengths
         )
         kind = StreamTrials if model.contract.mode == "stream" else SequenceTrials
-        trials = kind(model, oracle, signals, {name for s in call.states for name in s.names})
+        forward_states = {name for s in call.states for name in s.names}
+        trials: Asking = kind(
+            model, oracle, signals, forward_states, options, keep=save_golden is not None
+        )
         checks = trials.run()
     report = ParityReport(
         checks=tuple(checks),
         tensors=tuple(ledger.result() for ledger in trials.ledgers.values()),
         provider=model.provider,
-        allowed_ratio=ALLOWED_RATIO,
+        allowed_ratio=options.allowed_ratio,
         settings=_settings(model, trials.settings, seed),
     )
+    if save_golden is not None and report.passed:
+        write_golden(Path(save_golden), _golden(trials, report))
     if not explain:
         return report
     explanation = explain_file(
@@ -89,7 +112,25 @@ def verify(
     return replace(report, explanation=explanation)
 
 
-def _inputs(contract: Contract) -> dict[str, str]:
+def _golden(trials: Asking, report: ParityReport) -> Golden:
+    """What was asked, to be asked again where the module is not."""
+    return Golden(
+        model_sha256=trials.model.sha256,
+        contract_sha256=promise_sha256(trials.contract),
+        versions={
+            "rnnedge": version("rnnedge"),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+        settings=trials.settings | {"seed": report.settings["seed"]},
+        allowed_ratio=report.allowed_ratio,
+        cases=tuple(trials.asked),
+        own={name: ledger.own for name, ledger in trials.ledgers.items() if ledger.runs},
+    )
+
+
+def inputs_of(contract: Contract) -> dict[str, str]:
     """What the export was told of inputs, else what the contract's shapes say."""
     given = contract.source.get("inputs")
     if isinstance(given, dict) and given:

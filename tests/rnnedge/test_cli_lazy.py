@@ -53,7 +53,7 @@ def test_loading_and_streaming_need_no_torch(gru_file) -> None:
     assert in_python(code) == "(1, 2, 4)"
 
 
-@pytest.mark.parametrize("name", ["export", "ParityReport"])
+@pytest.mark.parametrize("name", ["export", "verify"])
 def test_without_torch_the_exporters_names_say_what_to_install(name) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -85,7 +85,9 @@ def test_only_rnnedge_brings_a_command_and_extras(wheel, metadata, package) -> N
     if package != "rnnedge":
         assert (entries, metadata.get_all("Provides-Extra")) == ([], None)
         return
-    assert "rnnedge = rnnedge.cli:main" in wheel.read(entries[0]).decode()
+    told = wheel.read(entries[0]).decode()
+    assert "rnnedge = rnnedge.cli:main" in told
+    assert "[pytest11]\nrnnedge = rnnedge.testing.plugin" in told
     assert metadata.get_all("Provides-Extra") == ["draw", "export", "plot"]
     assert any(
         text.startswith("rnnedge-exporters==") and "extra == 'export'" in text

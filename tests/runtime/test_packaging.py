@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
@@ -14,8 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aligned_models import ALL
 
-SOURCE = Path(__file__).parents[2] / "runtime"
+import rnnedge
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "runtime"
 
 _RUN_A_MODEL = """
 import sys
@@ -46,13 +51,23 @@ def wheel(tmp_path_factory):
     return file
 
 
-def _run(python, *arguments, **environment):
+@pytest.fixture(scope="session")
+def device(wheel, tmp_path_factory):
+    """Python with the runtime, numpy and onnxruntime; neither torch nor onnx."""
+    folder = tmp_path_factory.mktemp("device")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    _run(python, "-m", "pip", "install", "--quiet", "--prefer-binary", wheel)
+    return python
+
+
+def _run(python, *arguments, code=0, **environment):
     """Runs Python in a process of its own; returns what it prints, and fails with what it says."""
     command = [python, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | environment
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -110,14 +125,40 @@ def test_the_wheel_needs_numpy_and_onnxruntime_only(wheel):
 
 
 @pytest.mark.slow
-def test_a_model_runs_where_neither_torch_nor_onnx_is_installed(wheel, tmp_path, lstm):
-    venv.create(tmp_path / "device", with_pip=True)
-    python = tmp_path / "device" / "bin" / "python"
-    _run(python, "-m", "pip", "install", "--quiet", "--prefer-binary", wheel)
+def test_a_model_runs_where_neither_torch_nor_onnx_is_installed(device, tmp_path, lstm):
     x = lstm.signal(batch=2, frames=20)
     (tmp_path / "m.onnx").write_bytes(lstm.data)
     np.save(tmp_path / "x.npy", x)
     files = [tmp_path / name for name in ("m.onnx", "x.npy", "y.npy")]
-    _run(python, "-I", "-c", _RUN_A_MODEL, *files)  # -I: not the checkout we stand in
+    _run(device, "-I", "-c", _RUN_A_MODEL, *files)  # -I: not the checkout we stand in
     y = np.load(tmp_path / "y.npy")
     np.testing.assert_allclose(y, lstm.torch(x, torch.float64)["y"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_golden_file_is_asked_where_neither_torch_nor_onnx_is_installed(device, tmp_path):
+    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    # Beside the environment, not in it: other tests want it as it is.
+    beside = tmp_path / "beside"
+    install = ("-m", "pip", "install", "--quiet", "--prefer-binary", "--target", beside)
+    _run(device, *install, "typer>=0.20,<1")
+    _run(device, *install, "--no-deps", *tmp_path.glob("*.whl"))
+    words = ("-P", "-m", "rnnedge", "verify")
+    # As on a device: the checkout that this test stands in is out of the way.
+    there = {"PYTHONPATH": str(beside)}
+    absent = "import rnnedge; print(rnnedge.__file__); import {}"
+    for name in ("torch", "onnx", "rnnedge_exporters", "sympy"):
+        _run(device, "-P", "-c", absent.format(name), code=1, **there)
+    assert str(beside) in _run(device, "-P", "-c", absent.format("sys"), **there)
+    for aligned in ALL:
+        file, golden = tmp_path / f"{aligned.name}.onnx", tmp_path / f"{aligned.name}.npz"
+        file.write_bytes(aligned.file())
+        assert rnnedge.verify(file, aligned.module, save_golden=golden).passed
+        told = _run(device, *words, file, "--golden", golden, **there)
+        assert told.startswith("parity: the same function")
+    data = json.loads(_run(device, *words, file, "--golden", golden, "--json", **there))
+    assert data["passed"]
+    assert data["settings"]["golden"]["versions"]["torch"] == torch.__version__
+    narrow = ("--golden", golden, "--allowed-ratio", 1e-6)
+    assert "NOT the same function" in _run(device, *words, file, *narrow, code=1, **there)
+    _run(device, *words, file, "--golden", tmp_path / "lookahead.npz", code=2, **there)
