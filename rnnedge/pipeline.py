@@ -46,6 +46,7 @@ def export(
     states: Sequence[str] = (),
     mode: Mode = "stream",
     opset: int = DEFAULT_OPSET,
+    one_frame: bool = False,
     verify: bool = True,
     keep_failed: bool = False,
     force: bool = False,
@@ -62,6 +63,7 @@ def export(
             ``"hidden: float32[2, batch, 64] -> 1"``.
         mode: ``stream``, or ``sequence`` for whole sequences only.
         opset: of ONNX's default domain.
+        one_frame: runs take one frame each, without a ``Scan`` around the step of a recurrence.
         verify: prove the file equal to the module, and store the proof in it.
         keep_failed: write the file even if the proof fails.
         force: replace a file that exists.
@@ -83,6 +85,7 @@ def export(
         states=states,
         mode=mode,
         opset=opset,
+        one_frame=one_frame,
         signal=signal,
         checkpoint_sha256=checkpoint_sha256,
     )

@@ -22,6 +22,7 @@ from rnnedge_exporters.optimize import (
     name_graph,
     simplify,
     strip_notes,
+    unroll_scans,
 )
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import TensorSpec, parse_inputs
@@ -80,6 +81,7 @@ def convert(
     states: Sequence[str] = (),
     mode: Mode = "stream",
     opset: int = DEFAULT_OPSET,
+    one_frame: bool = False,
     signal: Signal | None = None,
     checkpoint_sha256: str | None = None,
 ) -> Converted:
@@ -93,6 +95,8 @@ def convert(
             by itself: ``"hidden: float32[2, batch, 64] -> 1"``.
         mode: ``stream``, or ``sequence`` for whole sequences only.
         opset: of ONNX's default domain.
+        one_frame: runs take one frame each, and the step of a recurrence of one's own stands in the
+            graph itself, not in a ``Scan``.
         signal: how frames relate to samples.
         checkpoint_sha256: of the file that the weights came from.
 
@@ -106,6 +110,7 @@ def convert(
         states=states,
         mode=mode,
         opset=opset,
+        one_frame=one_frame,
         signal=signal,
         checkpoint_sha256=checkpoint_sha256,
     ).converted
@@ -118,6 +123,7 @@ def convert_in_stages(
     states: Sequence[str] = (),
     mode: Mode = "stream",
     opset: int = DEFAULT_OPSET,
+    one_frame: bool = False,
     signal: Signal | None = None,
     checkpoint_sha256: str | None = None,
 ) -> Stages:
@@ -148,6 +154,8 @@ def convert_in_stages(
     graph_module = streaming.graph_module
     kept = GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     model = lower(streaming, opset=opset)
+    if one_frame:
+        contract = _of_one_frame(contract, unroll_scans(model))
     with quiet():
         simplify(model)
     join_transposes(model)
@@ -157,6 +165,18 @@ def convert_in_stages(
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")
     converted = Converted(model, contract, metadata)
     return Stages(converted, program, replace(streaming, graph_module=kept), origins)
+
+
+def _of_one_frame(contract: Contract, scans: int) -> Contract:
+    if contract.mode != "stream" or contract.chunk_multiple > 1 or not scans:
+        raise SpecError(
+            "there is no step to run frame by frame: the file has no Scan"
+            if contract.mode == "stream" and contract.chunk_multiple == 1
+            else "runs of one frame are for streams that take any number of frames",
+            where="--one-frame",
+            fix="leave it out; the file's operators take chunks of any length as they are",
+        )
+    return replace(contract, chunk_most=1)
 
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:

@@ -78,11 +78,12 @@ def symbols_of(program: Program) -> Symbols:
 def graph_shapes(contract: Contract) -> dict[str, tuple[Dim, ...]]:
     """The shapes of the graph's inputs and outputs, by name.
 
-    Frames at another rate than the input's have a symbol of their own, ``1/2*time``.
+    Frames at another rate than the input's have a symbol of their own, ``1/2*time``; where runs
+    take one frame, that is the size.
     """
     shapes = {
         port.name: tuple(
-            f"{port.ratio}*{dim}" if axis == port.time_axis and port.ratio != 1 else dim
+            _frames(port, dim, contract) if axis == port.time_axis else dim
             for axis, dim in enumerate(port.shape)
         )
         for port in (*contract.inputs, *contract.outputs)
@@ -90,6 +91,12 @@ def graph_shapes(contract: Contract) -> dict[str, tuple[Dim, ...]]:
     for state in contract.states:
         shapes |= {state.input: state.shape, state.output: state.shape}
     return shapes
+
+
+def _frames(port: Port, dim: Dim, contract: Contract) -> Dim:
+    if contract.chunk_most == 1:
+        return dim_factor(dim, TIME)
+    return f"{port.ratio}*{dim}" if port.ratio != 1 else dim
 
 
 def initial_tensors(program: StreamProgram) -> dict[str, str]:

@@ -39,6 +39,10 @@ def export(
         typer.Option(help="Run in chunks of any length, or whole sequences only."),
     ] = "stream",
     opset: Annotated[int, typer.Option(metavar="N", help="The ONNX opset to write.")] = 22,
+    one_frame: Annotated[
+        bool,
+        typer.Option("--one-frame", help="Run one frame at a time, with no Scan around a step."),
+    ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not prove that the file equals the module.")
     ] = False,
@@ -76,6 +80,7 @@ def export(
         states=state or (),
         mode=mode,
         opset=opset,
+        one_frame=one_frame,
         verify=not no_verify,
         keep_failed=keep_failed,
         force=force,

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 import onnxruntime as ort
 
 from rnnedge_runtime.arrays import shape_text
-from rnnedge_runtime.contract import METADATA_KEY, Contract, Dim, Port, State, read
+from rnnedge_runtime.contract import (
+    METADATA_KEY,
+    TIME,
+    Contract,
+    Dim,
+    Port,
+    State,
+    dim_factor,
+    read,
+)
 from rnnedge_runtime.errors import ContractError
 
 _ORT_TYPES = {
@@ -40,8 +49,8 @@ def check_agreement(contract: Contract, session: ort.InferenceSession, where: st
     Raises:
         ContractError: a name, an element type, a rank or a size differs.
     """
-    _check_side("input", dict(_sources(contract)), session.get_inputs(), where)
-    _check_side("output", dict(_results(contract)), session.get_outputs(), where)
+    _check_side("input", contract, dict(_sources(contract)), session.get_inputs(), where)
+    _check_side("output", contract, dict(_results(contract)), session.get_outputs(), where)
 
 
 def _sources(contract: Contract) -> Iterator[tuple[str, Port | State]]:
@@ -59,7 +68,11 @@ def _results(contract: Contract) -> Iterator[tuple[str, Port | State]]:
 
 
 def _check_side(
-    side: str, promised: dict[str, Port | State], nodes: Sequence[ort.NodeArg], where: str
+    side: str,
+    contract: Contract,
+    promised: dict[str, Port | State],
+    nodes: Sequence[ort.NodeArg],
+    where: str,
 ) -> None:
     found = {node.name: node for node in nodes}
     absent = [name for name in promised if name not in found]
@@ -74,10 +87,22 @@ def _check_side(
             f"{side}s of the graph",
         )
     for name, tensor in promised.items():
-        _check_node(side, tensor, found[name], where)
+        _check_node(side, tensor, _shape(tensor, contract), found[name], where)
 
 
-def _check_node(side: str, tensor: Port | State, node: ort.NodeArg, where: str) -> None:
+def _shape(tensor: Port | State, contract: Contract) -> list[Dim]:
+    """Runs that take one number of frames only may have it in the graph's shapes."""
+    dims, frames = list(tensor.shape), contract.chunk_most
+    axis = tensor.time_axis if isinstance(tensor, Port) else None
+    if axis is not None and frames is not None and frames == contract.chunk_multiple:
+        ratio = getattr(tensor, "ratio", 1)
+        dims[axis] = int(dim_factor(dims[axis], TIME) * frames * ratio)
+    return dims
+
+
+def _check_node(
+    side: str, tensor: Port | State, shape: Sequence[Dim], node: ort.NodeArg, where: str
+) -> None:
     place = f"{side} {node.name!r}"
     found_type = _numpy_name(node.type)
     if found_type != tensor.dtype:
@@ -86,7 +111,7 @@ def _check_node(side: str, tensor: Port | State, node: ort.NodeArg, where: str) 
     if not node.shape:
         return
     dims = list(node.shape)
-    fits = len(dims) == len(tensor.shape) and all(map(_fits, tensor.shape, dims))
+    fits = len(dims) == len(shape) and all(map(_fits, shape, dims))
     if not fits:
         shown = ", ".join("?" if dim is None else str(dim) for dim in dims)
         raise _broken(f"the contract says {shape_text(tensor)}, the graph [{shown}]", where, place)

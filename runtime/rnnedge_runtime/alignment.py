@@ -17,9 +17,10 @@ from rnnedge_runtime.contract import BATCH, TIME, Contract, Port, dim_factor
 
 
 def is_plain(contract: Contract) -> bool:
-    """Whether every run's outputs are the whole-sequence model's own frames, as they come."""
+    """Whether runs take any chunk, and give the whole-sequence model's own frames as they come."""
     return (
         contract.chunk_multiple == 1
+        and contract.chunk_most is None
         and all(port.delay == 0 and not port.length for port in contract.outputs)
         and all(state.kind != "length" for state in contract.states)
     )

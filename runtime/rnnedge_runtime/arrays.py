@@ -182,3 +182,13 @@ def refused(error: Exception, where: str) -> InputError:
         where=where,
         fix="check the values of the inputs, above all indices and lengths",
     )
+
+
+def joined_outputs(ports: Sequence[Port], runs: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Outputs of runs in a row as one; of those without a time axis the last."""
+    return {
+        port.name: runs[-1][port.name]
+        if port.time_axis is None
+        else np.concatenate([run[port.name] for run in runs], axis=port.time_axis)
+        for port in ports
+    }

@@ -153,6 +153,7 @@ class Contract:
         parity: what was proved at export, as the verifier wrote it; None when nothing was.
         signal: the relation of frames to samples, if known.
         chunk_multiple: every run takes a multiple of so many input frames.
+        chunk_most: no run takes more input frames than so many; None for any number.
     """
 
     mode: Mode
@@ -164,6 +165,7 @@ class Contract:
     signal: Signal | None = None
     version: int = VERSION
     chunk_multiple: int = 1
+    chunk_most: int | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -186,6 +188,7 @@ class Contract:
             "version": self.version,
             "mode": self.mode,
             "chunk_multiple": self.chunk_multiple,
+            "chunk_most": self.chunk_most,
             "inputs": [_port_to_dict(port, is_output=False) for port in self.inputs],
             "outputs": [_port_to_dict(port, is_output=True) for port in self.outputs],
             "states": [_state_to_dict(state) for state in self.states],
@@ -225,6 +228,7 @@ def read(text: str) -> Contract:
         parity=fields.get("parity", dict, optional=True),
         signal=None if signal is None else _read_signal(signal),
         chunk_multiple=fields.whole("chunk_multiple", 1),
+        chunk_most=fields.get("chunk_most", int, optional=True),
     )
 
 

@@ -64,6 +64,7 @@ def check(contract: Contract) -> None:
     _check_names([s.name for s in states], "states")
     if contract.signal is not None:
         _check_signal(contract.signal)
+    _check_most(contract)
 
 
 def _check_tensors(contract: Contract) -> None:
@@ -77,6 +78,16 @@ def _check_tensors(contract: Contract) -> None:
             _check_whole_frames(port, contract.chunk_multiple)
     for state in contract.states:
         _check_state(state)
+
+
+def _check_most(contract: Contract) -> None:
+    most, multiple = contract.chunk_most, contract.chunk_multiple
+    if most is None:
+        return
+    if contract.mode != "stream":
+        raise damaged("a sequence model runs whole sequences", "field 'chunk_most'")
+    if not 1 <= most <= MAX_SIZE or most % multiple:
+        raise damaged(f"{most} is no multiple of chunk_multiple {multiple}", "field 'chunk_most'")
 
 
 def _check_names(names: list[str], where: str) -> None:

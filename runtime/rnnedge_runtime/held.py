@@ -41,8 +41,8 @@ class Held:
         if self.frames:
             arrays = tuple(map(_joined, self._ports, self._arrays, arrays))
         if ready == total:
-            return arrays, self._parts(arrays, total, total), ready
-        return self._parts(arrays, 0, ready), self._parts(arrays, ready, total), ready
+            return arrays, parts(self._ports, arrays, total, total), ready
+        return parts(self._ports, arrays, 0, ready), parts(self._ports, arrays, ready, total), ready
 
     def keep(self, arrays: Sequence[Array], frames: int) -> None:
         """Holds copies of `frames` frames from now on, in place of what was held."""
@@ -61,7 +61,7 @@ class Held:
         """
         if self.frames or not last_run:
             return self._arrays
-        return self._parts(last_run, 0, 0)
+        return parts(self._ports, last_run, 0, 0)
 
     def padded(self, last_run: Sequence[Array], batch: int, frames: int) -> tuple[Array, ...]:
         """`waiting`, and zeros up to `frames` frames."""
@@ -71,11 +71,15 @@ class Held:
             for port, array in zip(self._ports, waiting, strict=True)
         )
 
-    def _parts(self, arrays: Sequence[Array], start: int, stop: int) -> tuple[Array, ...]:
-        return tuple(
-            array if port.time_axis is None else array[_span(port, start, stop)]
-            for port, array in zip(self._ports, arrays, strict=True)
-        )
+
+def parts(
+    ports: Sequence[Port], arrays: Sequence[Array], start: int, stop: int
+) -> tuple[Array, ...]:
+    """Some of the frames of each input; all of what has no time."""
+    return tuple(
+        array if port.time_axis is None else array[_span(port, start, stop)]
+        for port, array in zip(ports, arrays, strict=True)
+    )
 
 
 def _span(port: Port, start: int, stop: int) -> tuple[slice, ...]:

@@ -17,8 +17,9 @@ from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measur
 from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
 from rnnedge_runtime.providers import SessionRequest, device_of, open_session
+from rnnedge_runtime.runs import OnNonfinite
 from rnnedge_runtime.states import InitialValues, measure_states
-from rnnedge_runtime.stream import OnNonfinite, Stream
+from rnnedge_runtime.stream import Stream
 from rnnedge_runtime.streamable import check_batch
 from rnnedge_runtime.whole import run_through_stream
 

@@ -57,6 +57,29 @@ def rows_with_nonfinite(ports: Sequence[Port], arrays: Sequence[Array], batch: i
     return sorted(rows)
 
 
+def repaired(
+    ports: Sequence[Port], arrays: tuple[Array, ...], what_to_do: str, batch: int
+) -> tuple[tuple[Array, ...], list[int]]:
+    """Arrays free of NaN and Inf, where they are to be, and the rows that held one.
+
+    Args:
+        ports: one per array.
+        arrays: not changed.
+        what_to_do: ``raise``, ``reset`` or ``ignore``, as in `Stream`.
+        batch: number of rows.
+
+    Raises:
+        InputError: there is one, and `what_to_do` is ``raise``.
+    """
+    if what_to_do == "raise":
+        refuse(ports, arrays)
+    if what_to_do != "reset" or not (rows := rows_with_nonfinite(ports, arrays, batch)):
+        return arrays, []
+    copies = tuple(np.array(array) for array in arrays)
+    clear(copies)
+    return copies, rows
+
+
 def clear(arrays: Sequence[Array]) -> None:
     """Sets every NaN and Inf to zero, in place; finite values stay."""
     for array in arrays:

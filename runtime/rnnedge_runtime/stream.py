@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
 from rnnedge_runtime import nonfinite
 from rnnedge_runtime.alignment import Alignment, is_plain
-from rnnedge_runtime.arrays import Array, Inputs, Sizes, by_name, empty_outputs, measure
+from rnnedge_runtime.arrays import (
+    Array,
+    Inputs,
+    by_name,
+    empty_outputs,
+    measure,
+)
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.engine import Engine
 from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.held import Held
+from rnnedge_runtime.runs import OnNonfinite, Runs
 from rnnedge_runtime.snapshot import Moment, pack, unpack
 from rnnedge_runtime.states import measure_states
 from rnnedge_runtime.streamable import (
@@ -28,7 +35,6 @@ from rnnedge_runtime.streamable import (
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
 
-OnNonfinite: TypeAlias = Literal["raise", "reset", "ignore"]
 Outputs: TypeAlias = Array | dict[str, Array]
 
 
@@ -80,6 +86,7 @@ class Stream:
         self._chunks, self._run = self._engine.chunks, self._engine.run
         self._held = Held(contract.inputs, contract.chunk_multiple)
         self._alignment = Alignment(contract, self.batch)
+        self._runs = Runs(contract, self._engine, self._alignment, on_nonfinite)
         self._is_ended = False
         self._settle()
 
@@ -140,7 +147,8 @@ class Stream:
         frames = self._alignment.frames_to_end(pushed, held)
         if frames:
             arrays = self._held.padded(self._engine.last_inputs, self.batch, frames)
-            outputs = self._advance(arrays, {BATCH: self.batch, TIME: frames}, is_end=True)
+            sizes = {BATCH: self.batch, TIME: frames}
+            outputs = self._runs.advance(arrays, sizes, pushed - held, ends_after=pushed)
             self._alignment.cut(outputs, pushed, pushed - held)
         else:
             outputs = self._engine.unchanged() if self._engine.last else self._nothing()
@@ -248,41 +256,15 @@ class Stream:
         if self._contract.chunk_multiple > 1 and self.on_nonfinite == "raise":
             nonfinite.refuse(ports, arrays)  # now, before some of it is held
         ready, rest, frames = self._held.divide(arrays, sizes[TIME])
-        outputs = (
-            self._advance(ready, sizes | {TIME: frames}) if frames else self._engine.unchanged()
-        )
+        if frames:
+            ran = pushed - self._held.frames
+            outputs = self._runs.advance(ready, sizes | {TIME: frames}, ran)
+        else:
+            outputs = self._engine.unchanged()
         self.frames = pushed + sizes[TIME]
         self._held.keep(rest, (pushed + sizes[TIME]) % self._contract.chunk_multiple)
         self._settle()
         return self._give(outputs)
-
-    def _advance(
-        self, arrays: tuple[Array, ...], sizes: Sizes, *, is_end: bool = False
-    ) -> dict[str, Array]:
-        """Runs whole multiples of frames; what fails leaves everything as it was."""
-        chunk, ran = self._engine.chunk(arrays, sizes), self.frames - self._held.frames
-        starts, before, rows = self._alignment.starts, None, []
-        if not chunk.stage(arrays):
-            if self.on_nonfinite == "raise":
-                raise nonfinite.complaint(self._contract.inputs, chunk.buffers)
-            rows = nonfinite.rows_with_nonfinite(self._contract.inputs, chunk.buffers, self.batch)
-            nonfinite.clear(chunk.buffers)
-        if rows or is_end:
-            before = self._engine.state.read()
-        try:
-            if rows:
-                self._engine.reset_rows(rows)
-                self._alignment.begin(rows, ran)
-            if is_end:
-                self._engine.state.write(self._alignment.end_lengths(self.frames))
-            self._run(chunk)
-        except InputError:
-            self._alignment.restore(starts.tolist())
-            self._engine.state.write(before or {})
-            raise
-        outputs = self._engine.results(chunk)
-        self._alignment.silence(outputs, ran)
-        return outputs
 
     def _nothing(self) -> dict[str, Array]:
         return empty_outputs(self._contract.outputs, {BATCH: self.batch})

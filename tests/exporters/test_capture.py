@@ -229,26 +229,6 @@ def test_a_projected_layer_is_one_operator():
     assert [tuple(v.shape)[2] for v in node.meta["val"]] == [2, 2, 4]
 
 
-@pytest.mark.slow
-def test_a_loop_over_time_is_refused():
-    class Loop(Net):
-        def __init__(self):
-            super().__init__()
-            self.cell = nn.GRUCell(3, 4)
-
-        def forward(self, x):
-            h = torch.zeros(x.shape[0], 4)
-            rows = []
-            for t in range(x.shape[1]):
-                h = self.cell(x[:, t], h)
-                rows.append(h)
-            return torch.stack(rows, 1)
-
-    with pytest.raises(CaptureError, match="runs a Python loop over time") as error:
-        captured(Loop())
-    assert "nn.GRU" in error.value.fix
-
-
 def test_a_length_that_is_fixed_in_silence_is_found():
     class Frozen(Net):
         def __init__(self):

@@ -37,6 +37,7 @@ FULL = Contract(
     parity={"max_abs": 1e-7},
     signal=Signal(16000, 160, 400),
     chunk_multiple=4,
+    chunk_most=8,
 )
 
 
@@ -203,6 +204,9 @@ def test_json_that_is_no_object_is_refused(text):
         (["chunk_multiple"], 0, "chunk_multiple is 0"),
         (["chunk_multiple"], 2**31, "chunk_multiple is 2147483648"),
         (["chunk_multiple"], 2.0, "int expected, got float"),
+        (["chunk_most"], 6, "6 is no multiple of chunk_multiple 4"),
+        (["chunk_most"], 0, "0 is no multiple of chunk_multiple"),
+        (["chunk_most"], 2**32, "is no multiple of chunk_multiple"),
         (["chunk_multiple"], 1, "runs of 1 frames give 1/2 frames, not a whole number"),
         (["states", 0, "delay"], -1, "delay -1 is below 0"),
         (["states", 0, "kind"], "position", "a position is int64, one number per row, not float32"),

@@ -1,0 +1,87 @@
+"""Files that run one frame at a time; tests are named after the rules of `one_frame.py`."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import rnnedge_runtime
+from rnnedge_exporters import SpecError, convert
+
+
+class Net(nn.Module):
+    """A recurrence of its own between layers; its frames lie on the axis that is given."""
+
+    def __init__(self, dim):
+        super().__init__()
+        torch.manual_seed(5)
+        self.a, self.u, self.b = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.dim = dim
+
+    def forward(self, x):
+        h, ys = x.new_zeros(x.shape[1 - self.dim], 6), []
+        for frame in self.a(x).unbind(self.dim):
+            h = torch.tanh(frame + self.u(h))
+            ys.append(h)
+        return self.b(torch.stack(ys, self.dim))
+
+
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.cell = nn.LSTMCell(4, 6)
+
+    def forward(self, x, hc=None):
+        h, c = self.cell(x, hc)
+        return h * 2, (h, c)
+
+
+MODULES = {
+    "batch first": (lambda: Net(1), "float32[batch, time, 4]"),
+    "time first": (lambda: Net(0), "float32[time, batch, 4]"),
+    "cell": (Cell, "float32[batch, 4]"),
+}
+
+
+def operators(converted):
+    return [node.op_type for node in converted.model.graph]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_step_is_in_the_graph_and_gives_what_the_scan_gives(name):
+    make, spec = MODULES[name]
+    scanned = convert(make().eval(), {"x": spec})
+    stepped = convert(make().eval(), {"x": spec}, one_frame=True)
+    assert "Scan" in operators(scanned)
+    assert "Scan" not in operators(stepped)
+    onnx.checker.check_model(onnx.load_from_string(stepped.to_bytes()), full_check=True)
+    assert [s.name for s in stepped.contract.states] == [s.name for s in scanned.contract.states]
+    assert stepped.contract.chunk_most == 1
+    x = np.random.default_rng(0).standard_normal((2, 7, 4), dtype=np.float32)
+    x = x.transpose(1, 0, 2) if name == "time first" else x
+    streams = [rnnedge_runtime.load(c.to_bytes()).stream(2) for c in (scanned, stepped)]
+    axis = 0 if name == "time first" else 1
+    for part in np.split(x, (1, 3), axis):
+        ours, theirs = (stream.push(part) for stream in streams)
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    for key, value in streams[0].state.items():
+        np.testing.assert_allclose(value, streams[1].state[key], atol=1e-6)
+
+
+def test_a_frame_is_taken_by_its_axis_without_moving_it():
+    make, spec = MODULES["cell"]
+    assert "Transpose" not in operators(convert(make().eval(), {"x": spec}, one_frame=True))
+
+
+def test_a_file_without_a_scan_needs_no_such_form():
+    with pytest.raises(SpecError, match="the file has no Scan"):
+        convert(
+            nn.GRU(4, 6, batch_first=True), {"input": MODULES["batch first"][1]}, one_frame=True
+        )
+
+
+def test_a_whole_sequence_is_no_frame():
+    with pytest.raises(SpecError, match="for streams"):
+        convert(Net(1), {"x": MODULES["batch first"][1]}, mode="sequence", one_frame=True)
