@@ -10,6 +10,7 @@ import numpy as np
 from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
 from rnnedge_runtime.chunk import Chunk
 from rnnedge_runtime.contract import BATCH, TIME
+from rnnedge_runtime.providers import CPU
 from rnnedge_runtime.states import StateSet, copy_rows
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Engine:
                 shapes,
                 sizes,
                 check_finite=self._check_finite,
+                copies_at_bind=self._model.provider != CPU,
             )
         return self.chunks[shapes]
 

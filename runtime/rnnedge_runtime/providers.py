@@ -119,11 +119,12 @@ def _use_provider(
 ) -> dict[str, object]:
     """Adds a plugin provider to `options`, or returns the arguments that name a built-in one."""
     chosen = {key: str(value) for key, value in provider_options.items()}
-    if provider in ort.get_available_providers():
-        return {"providers": [provider], "provider_options": [chosen]}
     if provider == OPENVINO:
         _register_openvino()
     devices = [device for device in _plugin_devices() if device.ep_name == provider]
+    # Once a plugin is registered, it is named among the built-in ones, and is none.
+    if provider in ort.get_available_providers() and (provider == CPU or not devices):
+        return {"providers": [provider], "provider_options": [chosen]}
     if not devices:
         raise ProviderError(
             f"execution provider {provider!r} is not available here; available: "

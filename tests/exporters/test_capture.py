@@ -213,6 +213,7 @@ def test_the_data_of_a_packed_sequence_in_torchs_function_is_refused():
         captured(Direct())
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch says it once
 def test_a_projected_layer_is_one_operator():
     class Projected(nn.Module):
         def __init__(self):
@@ -222,8 +223,7 @@ def test_a_projected_layer_is_one_operator():
         def forward(self, x):
             return self.lstm(x)[0]
 
-    with pytest.warns(UserWarning, match="LSTM with projections"):
-        program = captured(Projected())
+    program = captured(Projected())
     (node,) = [n for n in program.graph_module.graph.nodes if n.target is LSTM]
     assert read_layer(node).projects
     assert [tuple(v.shape)[2] for v in node.meta["val"]] == [2, 2, 4]

@@ -112,6 +112,8 @@ def test_openvino_runs_the_recurrent_nodes(gru):
     except ProviderError as error:
         pytest.skip(f"OpenVINO finds no device it supports: {error.what}")
     assert model.provider == OPENVINO
+    # A plugin that is registered is asked for again in another way.
+    assert load(gru.data, provider="openvino").provider == OPENVINO
     x = gru.signal(batch=2, frames=20)
     stream = model.stream(batch=2)
     y = np.concatenate([stream.push(x[:, t : t + 1]) for t in range(20)], axis=1)

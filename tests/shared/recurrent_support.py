@@ -3,7 +3,7 @@
 `tests/end_to_end/test_recurrent_support.py` proves each cell, and that docs/recurrent.md has this
 table. To write it there anew, from the root of the repository:
 
-    python -m tests.shared.recurrent_support
+    python tests/shared/recurrent_support.py
 """
 
 from __future__ import annotations
@@ -12,26 +12,52 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
-from torch.nn.utils.rnn import (
-    PackedSequence,
-    pack_padded_sequence,
-    pack_sequence,
-    pad_packed_sequence,
+from recurrent_modules import (
+    HIDDEN,
+    INPUT,
+    alone,
+    attribute,
+    buffer,
+    cells,
+    counter,
+    deep,
+    dictionary,
+    gru,
+    kinds,
+    learned_start,
+    loop_of_cells,
+    loop_of_formulas,
+    loop_with_number,
+    lstm,
+    old_weight_norm,
+    one_state,
+    own_cell,
+    packed,
+    packed_data,
+    packed_sequences,
+    parametrized,
+    per_call,
+    scanned,
+    tied,
+    twice,
+    unbatched,
+    weight_normed,
 )
+from torch import nn
 
 PAGE = Path(__file__).parents[2] / "docs" / "recurrent.md"
-INPUT, HIDDEN = 4, 3
 BATCHED = {"x": f"float32[batch, time, {INPUT}]"}
 WITH_LENGTHS = {**BATCHED, "lengths": "int64[batch]"}
 YES = "yes"
 BIDIRECTIONAL = "no: bidirectional over time, its backward half needs the end first"
 PACKED = "no: packed sequence, and a stream has no padding"
 LENGTH = "no: it computes with the number of frames, which a chunk does not know"
+UNEVEN = "no: iterations are not alike"
+NUMBER = "no: it is not a tensor and changes with every call"
+PER_CALL = "no: something else in chunks than in one call"
+ONE_FRAME = {"x": f"float32[batch, {INPUT}]"}
 
 
 class Row(NamedTuple):
@@ -43,6 +69,7 @@ class Row(NamedTuple):
         inputs: as ``--input`` has them.
         stream: ``yes``, or the reason why not, whose first words the error has.
         sequence: the same for ``--mode sequence``.
+        openvino: the same for the stream on OpenVINO, in full precision.
     """
 
     option: str
@@ -50,170 +77,7 @@ class Row(NamedTuple):
     inputs: Mapping[str, str] = BATCHED
     stream: str = YES
     sequence: str = YES
-
-
-class Lambda(nn.Module):
-    """A module whose forward is a function of itself and the input."""
-
-    def __init__(self, function: Callable[..., Any], **children: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, child in children.items():
-            self.add_module(name, child)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
-class Rows(Lambda):
-    """As `Lambda`, and each row has a length."""
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Any:
-        return self.function(self, x, lengths)
-
-
-class Stated(Lambda):
-    """As `Lambda`, and takes and returns a state."""
-
-    def forward(self, x: Tensor, hidden: Any = None) -> Any:
-        return self.function(self, x, hidden)
-
-
-def lstm(size: int = INPUT, **more: Any) -> nn.LSTM:
-    return nn.LSTM(size, HIDDEN, batch_first=True, **more)
-
-
-def gru(size: int = INPUT, **more: Any) -> nn.GRU:
-    return nn.GRU(size, HIDDEN, batch_first=True, **more)
-
-
-def alone(rnn: nn.Module) -> nn.Module:
-    return Lambda(lambda m, x: m.rnn(x), rnn=rnn)
-
-
-def kinds(**more: Any) -> nn.Module:
-    """One of each kind, side by side."""
-    return Lambda(
-        lambda m, x: [rnn(x) for rnn in m.rnns],
-        rnns=nn.ModuleList(
-            [
-                nn.RNN(INPUT, HIDDEN, batch_first=True, **more),
-                nn.RNN(INPUT, HIDDEN, batch_first=True, nonlinearity="relu", **more),
-                lstm(**more),
-                gru(**more),
-            ]
-        ),
-    )
-
-
-def packed(rnn: nn.RNNBase, sort: bool = True, **more: Any) -> nn.Module:
-    def forward(m: Any, x: Tensor, lengths: Tensor) -> Any:
-        first = rnn.batch_first
-        x = x if first else x.transpose(0, 1)
-        sequence = pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=sort)
-        y, final = m.rnn(sequence)
-        options = {"total_length": x.shape[1 if first else 0]} if "total" in more else {}
-        y, counts = pad_packed_sequence(
-            y, batch_first=first, padding_value=more.get("value", 0.0), **options
-        )
-        return y, final, counts
-
-    return Rows(forward, rnn=rnn)
-
-
-def packed_data() -> nn.Module:
-    def forward(m: Any, x: Tensor, lengths: Tensor) -> Any:
-        sequence = pack_padded_sequence(x, lengths, batch_first=True)
-        sequence = PackedSequence(m.inner(sequence.data).relu(), sequence.batch_sizes)
-        y, final = m.rnn(sequence)
-        y = y._replace(data=m.head(y.data))
-        return pad_packed_sequence(y, batch_first=True)[0], final
-
-    return Rows(forward, rnn=gru(), inner=nn.Linear(INPUT, INPUT), head=nn.Linear(HIDDEN, 2))
-
-
-def packed_sequences() -> nn.Module:
-    def forward(m: Any, x: Tensor) -> Any:
-        y, final = m.rnn(pack_sequence([x[:, 0], x[:, 1], x[:, 2]]))
-        return pad_packed_sequence(y)[0], final
-
-    return Lambda(forward, rnn=nn.GRU(INPUT, HIDDEN))
-
-
-def unbatched() -> nn.Module:
-    return Lambda(
-        lambda m, x: (*m.lstm(x), *m.gru(x)),
-        lstm=nn.LSTM(INPUT, HIDDEN, 2),
-        gru=nn.GRU(INPUT, HIDDEN),
-    )
-
-
-def twice() -> nn.Module:
-    def forward(m: Any, x: Tensor) -> Any:
-        y, _ = m.rnn(m.rnn(x)[0])
-        return y
-
-    return Lambda(forward, rnn=nn.GRU(INPUT, INPUT, batch_first=True))
-
-
-def one_state() -> nn.Module:
-    def forward(m: Any, x: Tensor, hidden: Any) -> Any:
-        y, hidden = m.rnn(x, hidden)
-        return m.head(y), hidden
-
-    return Stated(forward, rnn=lstm(num_layers=2), head=nn.Linear(HIDDEN, 2))
-
-
-def deep() -> nn.Module:
-    def forward(m: Any, x: Tensor) -> Any:
-        for rnn, norm in zip(m.rnns, m.norms, strict=True):
-            x = norm(rnn(x)[0])
-        return x
-
-    return Lambda(
-        forward,
-        rnns=nn.ModuleList([gru(), lstm(HIDDEN), nn.RNN(HIDDEN, HIDDEN, batch_first=True)]),
-        norms=nn.ModuleList(nn.LayerNorm(HIDDEN) for _ in range(3)),
-    )
-
-
-def tied() -> nn.Module:
-    first, second = gru(), gru()
-    second.weight_ih_l0 = first.weight_ih_l0
-    second.weight_hh_l0 = first.weight_hh_l0
-    return Lambda(lambda m, x: m.first(x)[0] + m.second(2 * x)[0], first=first, second=second)
-
-
-class Double(nn.Module):
-    def forward(self, weight: Tensor) -> Tensor:
-        return 2 * weight.tanh()
-
-
-def parametrized() -> nn.Module:
-    rnn = gru()
-    parametrize.register_parametrization(rnn, "weight_hh_l0", Double())
-    return alone(rnn)
-
-
-def weight_normed() -> nn.Module:
-    rnn = lstm(num_layers=2)
-    for name in ("weight_ih_l0", "weight_hh_l1"):
-        parametrizations.weight_norm(rnn, name)
-    return alone(rnn)
-
-
-def old_weight_norm() -> nn.Module:
-    return alone(nn.utils.weight_norm(gru(), "weight_hh_l0"))
-
-
-def learned_start() -> nn.Module:
-    def forward(m: Any, x: Tensor) -> Any:
-        start = m.rnn.start.expand(1, x.shape[0], HIDDEN).contiguous()
-        return m.rnn(x, start)[0]
-
-    rnn = gru()
-    rnn.start = nn.Parameter(torch.randn(1, 1, HIDDEN))
-    return Lambda(forward, rnn=rnn)
+    openvino: str = YES
 
 
 ROWS = [
@@ -270,14 +134,36 @@ ROWS = [
         lambda: alone(gru()).half(),
         {"x": f"float16[batch, time, {INPUT}]"},
     ),
+    Row("a Python loop over time around `RNNCell`, `GRUCell`, `LSTMCell`", loop_of_cells),
+    Row("a Python loop over time with formulas of one's own", loop_of_formulas),
+    Row("a loop that computes with its number", loop_with_number, BATCHED, UNEVEN, UNEVEN),
+    Row("`rnnedge.scan`", scanned),
+    Row("`RNNCell`, `GRUCell`, `LSTMCell` in a module that sees one frame", cells, ONE_FRAME),
+    Row("a cell of one's own, its state nested", own_cell, ONE_FRAME),
+    Row("state kept in an attribute, `None` at first", attribute),
+    Row("state kept in a dict", dictionary),
+    Row(
+        "state kept in a buffer, written to in place",
+        buffer,
+        {"x": f"float32[1, time, {INPUT}]"},
+    ),
+    Row("a Python number that counts calls", counter, BATCHED, NUMBER, NUMBER),
+    Row("a buffer that counts calls", per_call, BATCHED, PER_CALL),
 ]
 
 
 def table() -> str:
     """The rows as Markdown."""
-    lines = ["| module and option | sequence | stream |", "|---|---|---|"]
-    lines += [f"| {row.option} | {row.sequence} | {row.stream} |" for row in ROWS]
+    heads = ("module and option", "sequence", "stream", "providers")
+    rows = [(r.option, r.sequence, r.stream, _providers(r)) for r in ROWS]
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
     return "\n".join(lines) + "\n"
+
+
+def _providers(row: Row) -> str:
+    if row.stream != YES:
+        return "CPU" if row.sequence == YES else ""
+    return "CPU, OpenVINO" if row.openvino == YES else f"CPU; OpenVINO {row.openvino}"
 
 
 _TABLE = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", re.DOTALL)

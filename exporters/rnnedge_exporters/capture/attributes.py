@@ -34,9 +34,11 @@ def copied(module: nn.Module) -> nn.Module:
     Raises:
         CaptureError: it cannot be copied.
     """
-    # Weights that torch's older hooks compute (weight_norm) are results, which deepcopy refuses.
-    results = (v for m in module.modules() for v in vars(m).values() if isinstance(v, Tensor))
-    memo = {id(result): result.detach().clone() for result in results if not result.is_leaf}
+    # Weights that hooks and parametrizations compute are results, which deepcopy refuses; torch's
+    # recurrent layers list them, too.
+    held = (leaf for m in module.modules() for leaf in pytree.tree_leaves(list(vars(m).values())))
+    results = (leaf for leaf in held if isinstance(leaf, Tensor) and not leaf.is_leaf)
+    memo = {id(result): result.detach().clone() for result in results}
     try:
         twin = copy.deepcopy(module, memo)
     except Exception as error:

@@ -189,7 +189,10 @@ class _Runs:
     ) -> _Leaf:
         if not isinstance(once, Tensor):
             if not same(once, twice):
-                raise _refuse(name, f"it is not a tensor and changes ({once!r}, then {twice!r})")
+                raise _refuse(
+                    name,
+                    f"it is not a tensor and changes with every call ({once!r}, then {twice!r})",
+                )
             return _Leaf(once)
         if once.shape != twice.shape:
             raise _refuse(name, f"it grows from call to call ({_sizes(once, twice)})")
