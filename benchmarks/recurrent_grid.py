@@ -18,9 +18,10 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -368,7 +369,9 @@ def stock_verdicts(configurations: Sequence[Configuration]) -> Counter[str]:
     torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
     for name in ("torch", "torch.onnx", "torch.export", "onnxscript"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
+    # What it cannot trace, it prints.
+    silent = StringIO()
+    with warnings.catch_warnings(), redirect_stdout(silent), redirect_stderr(silent):
         warnings.simplefilter("ignore")
         return Counter(map(stock_verdict, configurations))
 

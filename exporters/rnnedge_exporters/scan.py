@@ -40,10 +40,17 @@ def scan(
     Raises:
         CaptureError: there is no frame, or a step changes the state's nesting, shapes or types.
     """
-    frames = pytree.tree_map(lambda leaf: leaf.movedim(dim, 0), x)
+    frames = pytree.tree_map(lambda leaf: _moved(leaf, dim, 0), x)
     run = _traced if torch.compiler.is_exporting() else _looped
     y, state = run(step, frames, state)
-    return pytree.tree_map(lambda leaf: leaf.movedim(0, dim), y), state
+    return pytree.tree_map(lambda leaf: _moved(leaf, 0, dim), y), state
+
+
+def _moved(tensor: Tensor, source: int, target: int) -> Tensor:
+    """``movedim``; by ``permute``, which the tracer needs not take apart."""
+    order = list(range(tensor.ndim))
+    order.insert(target % tensor.ndim, order.pop(source % tensor.ndim))
+    return tensor.permute(order)
 
 
 def _looped(step: Callable[[Any, Any], tuple[Any, Any]], x: Any, state: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ _UNREADABLE = (
     KeyError,
     TypeError,
     SyntaxError,
+    tokenize.TokenError,  # of a member's header, which numpy parses
     MemoryError,
     RuntimeError,  # a member is encrypted; NotImplementedError: compressed in an unknown way
     zipfile.BadZipFile,

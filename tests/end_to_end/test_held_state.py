@@ -170,7 +170,12 @@ def called(module, chunks):
         return torch.cat([module(torch.from_numpy(chunk)) for chunk in chunks], 1).numpy()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = (Held, InPlace)
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+)
 def test_what_a_module_holds_streams_as_the_module_does(kind):
     model = rnnedge_runtime.load(convert(made(kind), {"x": spec_of(kind)}).to_bytes())
     assert [state.name for state in model.contract.states] == KINDS[kind]
@@ -210,6 +215,7 @@ def test_the_module_keeps_what_it_held(kind):
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in module.named_buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Held, Buffer])
 def test_in_sequence_mode_they_are_inputs_and_outputs(kind):
     contract = convert(made(kind), {"x": X}, mode="sequence").contract
@@ -332,7 +338,10 @@ class MixesRows(nn.Module):
         return self.linear(x) - self.mean
 
 
-@pytest.mark.parametrize("kind", [PerCall, TooFewKept, SmallChunks])
+@pytest.mark.parametrize(
+    "kind",
+    [PerCall, *(pytest.param(k, marks=pytest.mark.slow) for k in (TooFewKept, SmallChunks))],
+)
 def test_what_depends_on_where_chunks_begin_is_refused(kind):
     with pytest.raises(StreamingError, match="something else in chunks than in one call"):
         convert(made(kind), {"x": X})

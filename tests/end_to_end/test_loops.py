@@ -226,7 +226,7 @@ def exported(kind, mode="stream"):
     return module, convert(module, inputs, states=states, mode=mode)
 
 
-QUICK = (Stacked, Written, Own)
+QUICK = (Stacked,)
 
 
 @pytest.fixture(
@@ -328,6 +328,7 @@ class TwoBack(Base):
     "kind",
     [Weighs, *(pytest.param(k, marks=pytest.mark.slow) for k in (Alternates, Backward, TwoBack))],
 )
+@pytest.mark.slow
 def test_iterations_that_are_not_alike_are_refused_with_the_way_out(kind):
     with pytest.raises(CaptureError, match="whose iterations are not alike") as error:
         convert(kind().eval(), {"x": X})

@@ -50,6 +50,7 @@ def test_every_stream_equals_pytorch_in_chunks(group):
     assert not wrong(members(group, "stream"), "stream")
 
 
+@pytest.mark.slow
 def test_the_deepest_packed_configurations_equal_pytorch():
     deep = members((BATCH_FIRST, True), "sequence")
     assert not wrong([c for c in deep if c.layers == 3 and c.directions == 2], "sequence")

@@ -22,17 +22,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated"),
 ]
 SIZES = ((4, 9), (1, 5), (2, 23))
-QUICK = (
+SOME = (
     "`RNN` (tanh, relu), `LSTM`, `GRU`",
     "packed, bidirectional, several layers",
     "`proj_size` of `LSTM`",
 )
+
+
+def how_long(row):
+    return pytest.mark.slow if row.option in SOME else pytest.mark.long
+
+
 CELLS = [
     pytest.param(
         row,
         mode,
         id=f"{row.option}-{mode}",
-        marks=[] if row.option in QUICK else pytest.mark.long,
+        marks=how_long(row),
     )
     for row in ROWS
     for mode in ("sequence", "stream")
@@ -91,7 +97,9 @@ FULL_PRECISION = {"load_config": json.dumps({"CPU": {"INFERENCE_PRECISION_HINT":
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param(r, id=r.option, marks=[] if r.option in QUICK else pytest.mark.long)
+        pytest.param(
+            r, id=r.option, marks=pytest.mark.slow if r.option in SOME else pytest.mark.long
+        )
         for r in ROWS
         if r.stream == YES
     ],

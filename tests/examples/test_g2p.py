@@ -64,6 +64,7 @@ def halves(tmp_path_factory):
     return rnnedge.load(encoder), rnnedge.load(decoder)
 
 
+@pytest.mark.slow
 def test_a_hundred_words_are_pronounced_as_by_the_package(halves, original):
     expected = [original.predict(word) for word in WORDS]
     assert len(set(WORDS)) == 100
@@ -73,10 +74,12 @@ def test_a_hundred_words_are_pronounced_as_by_the_package(halves, original):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text("abcdefghijklmnopqrstuvwxyz'-É7", max_size=30), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_whatever_else_is_said_beside_it_a_word_is_pronounced_as_alone(halves, original, words):
     assert pronounce(*halves, words) == [original.predict(word) for word in words]
 
 
+@pytest.mark.slow
 def test_the_decoder_is_a_stream_with_one_state(halves):
     encoder, decoder = halves
     assert encoder.contract.mode == "sequence"

@@ -47,6 +47,7 @@ def published(weights, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("seed", "noise"), [(3, "fan"), (4, "clicks"), (5, "coloured")])
+@pytest.mark.slow
 def test_speech_gives_what_the_package_gives_frame_by_frame(model, published, seed, noise):
     wave = make_scene(seed, noise).wave
     expected = original(wave, published)
@@ -55,6 +56,7 @@ def test_speech_gives_what_the_package_gives_frame_by_frame(model, published, se
 
 
 @pytest.mark.parametrize("samples", [160, 500, 1500, 40_000])
+@pytest.mark.slow
 def test_pushes_of_any_length_give_what_the_package_gives(model, published, samples):
     wave = make_scene(seed=6).wave
     stream = model.stream()
@@ -63,6 +65,7 @@ def test_pushes_of_any_length_give_what_the_package_gives(model, published, samp
     np.testing.assert_allclose(got, original(wave, published), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_states_are_the_context_and_the_lstms(model):
     states = [(state.name, state.shape) for state in model.contract.states]
     assert states == [
@@ -72,6 +75,7 @@ def test_the_states_are_the_context_and_the_lstms(model):
     ]
 
 
+@pytest.mark.slow
 def test_sentences_are_heard_when_they_are_spoken(model):
     scene = make_scene(seed=3)
     heard = list(spans(listen(model, scene.wave, [])))
@@ -102,6 +106,7 @@ def test_a_span_is_known_as_soon_as_its_pause_is_long_enough():
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.slow
 def test_the_timeline_shows_what_was_heard(tmp_path, ending):
     wave, drawn = make_scene(seed=3).wave, []
     for heard in ([], [(1.0, 2.0)], [(1.0, 3.0)]):

@@ -49,6 +49,7 @@ def arrays(model):
 @pytest.mark.parametrize(
     "kind", [nn.GRU, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (nn.LSTM, nn.RNN))]
 )
+@pytest.mark.slow
 def test_large_weights_are_initializers_in_onnxs_order(kind):
     module = Net(kind, hidden=128)
     model = exported(module)
@@ -68,6 +69,7 @@ def test_large_weights_are_initializers_in_onnxs_order(kind):
             np.testing.assert_array_equal(found[f"gru.{letter}_l{layer}"][0], expected)
 
 
+@pytest.mark.slow
 def test_names_and_symbols_are_readable():
     model = exported(Net())
     assert [node.name for node in model.graph.node if node.op_type == "GRU"] == [
@@ -159,6 +161,7 @@ class OverTime(nn.Module):
         return self.gru(rows, start)[0].reshape(time, bands, batch, 4).permute(2, 0, 1, 3)
 
 
+@pytest.mark.slow
 def test_a_folded_state_and_its_stored_start_run_as_the_module_does():
     module = OverTime().eval()
     data = convert(module, {"x": "float32[batch, time, 5, 2]"}).to_bytes()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
@@ -14,6 +15,7 @@ class Net(nn.Module):
         return functional.logsigmoid(x)
 
 
+@pytest.mark.slow
 def test_it_is_exact_where_the_sigmoid_is_zero_and_where_it_is_one():
     model = convert(Net(), ["x: float32[batch, time, 1]"])
     session = onnxruntime.InferenceSession(model.to_bytes())

@@ -49,7 +49,10 @@ def operators(converted):
     return [node.op_type for node in converted.model.graph]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", ["cell", *(pytest.param(n, marks=pytest.mark.slow) for n in MODULES if n != "cell")]
+)
+@pytest.mark.slow
 def test_the_step_is_in_the_graph_and_gives_what_the_scan_gives(name):
     make, spec = MODULES[name]
     scanned = convert(make().eval(), {"x": spec})
@@ -70,6 +73,7 @@ def test_the_step_is_in_the_graph_and_gives_what_the_scan_gives(name):
         np.testing.assert_allclose(value, streams[1].state[key], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_frame_is_taken_by_its_axis_without_moving_it():
     make, spec = MODULES["cell"]
     assert "Transpose" not in operators(convert(make().eval(), {"x": spec}, one_frame=True))
@@ -82,6 +86,7 @@ def test_a_file_without_a_scan_needs_no_such_form():
         )
 
 
+@pytest.mark.slow
 def test_a_whole_sequence_is_no_frame():
     with pytest.raises(SpecError, match="for streams"):
         convert(Net(1), {"x": MODULES["batch first"][1]}, mode="sequence", one_frame=True)

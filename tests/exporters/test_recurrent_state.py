@@ -107,6 +107,7 @@ def test_a_layer_over_another_axis_is_left_alone():
 
 
 @pytest.mark.parametrize("frequency_first", [False, True])
+@pytest.mark.slow
 def test_a_folded_batch_gives_a_folded_state(frequency_first):
     class OverTime(Encoder):
         def forward(self, x):

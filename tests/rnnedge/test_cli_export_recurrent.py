@@ -44,6 +44,7 @@ def _source(tmp_path, monkeypatch) -> None:
     Path("net.py").write_text(SOURCE)
 
 
+@pytest.mark.slow
 def test_a_packed_module_is_proven_with_lengths_of_its_own_for_each_row(call) -> None:
     ended = call("export", "net.py:Packed", *LENGTHS, "--mode", "sequence", "-o", "net.onnx")
     assert ended.code == 0

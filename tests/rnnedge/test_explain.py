@@ -86,6 +86,7 @@ def test_a_right_file_has_nothing_to_explain(exported):
         pytest.param("ahead.weight", "ahead.weight", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_file_made_from_other_weights_in_one_layer_names_the_layer(exported, parameter, weight):
     other = Net()
     with torch.no_grad():

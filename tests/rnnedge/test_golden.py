@@ -41,6 +41,7 @@ def file_and_module(name):
 
 
 @pytest.mark.parametrize("name", [*ALIGNED, "lstm", "sequence"])
+@pytest.mark.slow
 def test_on_the_host_itself_both_find_the_very_same_errors(name, tmp_path):
     data, module = file_and_module(name)
     theirs = rnnedge.verify(data, module, save_golden=tmp_path / "g.npz", seed=3)
@@ -60,6 +61,7 @@ def asked(tensor):
     return tensor.name, tensor.max_abs, tensor.torch_max_abs, tensor.allowed_abs, tensor.worst
 
 
+@pytest.mark.slow
 def test_what_is_expected_is_the_module_in_float64(net):
     module = copy.deepcopy(judged.Net()).double()
     cases = read_golden(net / "net.npz").cases
@@ -85,6 +87,7 @@ def test_what_is_expected_is_the_module_in_float64(net):
             np.testing.assert_array_equal(case.restart.truth.outputs["output"].exact, y)
 
 
+@pytest.mark.slow
 def test_a_device_that_computes_otherwise_fails_and_is_told_where(net, tmp_path):
     golden = read_golden(net / "net.npz")
     index = next(

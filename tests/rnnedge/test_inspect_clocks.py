@@ -92,6 +92,7 @@ def test_json_holds_the_clocks_and_the_refusal_in_one_document(call, folder):
     assert found["refusal"]["what"] == "this cannot stream: softmax runs along time"
 
 
+@pytest.mark.slow
 def test_a_files_clocks_are_shown_without_torch(stored):
     probe = (
         "import sys\n"

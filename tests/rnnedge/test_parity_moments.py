@@ -1,5 +1,6 @@
 """At which moments, and at which lengths, the verifier asks its questions."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -63,12 +64,14 @@ class Pairs(nn.Module):
         return self.gru(x.unflatten(1, (-1, 2)).sum(2))[0]
 
 
+@pytest.mark.slow
 def test_a_module_that_takes_whole_groups_of_frames_is_proven_at_these():
     report = verified(Pairs())
     assert report.passed
     assert "random chunks" in [check.name for check in report.checks]
 
 
+@pytest.mark.slow
 def test_a_length_that_forward_refuses_is_told():
     report = verified(Pairs())
     (told,) = [check for check in report.checks if check.name == "length that is no multiple"]

@@ -19,6 +19,7 @@ def failed(report):
     return [check.name for check in report.checks if not check.passed]
 
 
+@pytest.mark.slow
 def test_pushes_that_are_asked_for_find_what_others_do_not():
     data, module = judged.wrong_in_some_pushes(), judged.Net()
     assert rnnedge.verify(data, module).passed
@@ -121,6 +122,7 @@ def test_an_option_that_makes_no_sense_is_refused(options, said):
     assert raised.value.where == next(iter(options))
 
 
+@pytest.mark.slow
 def test_a_file_of_whole_sequences_has_no_pushes():
     with pytest.raises(OptionError, match="whole sequences only, so there are no pushes to try"):
         rnnedge.verify(judged.whole(), judged.Net(), chunks=[4])

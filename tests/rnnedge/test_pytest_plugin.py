@@ -141,6 +141,7 @@ def test_a_provider_that_is_absent_is_an_error_and_nothing_is_skipped(project):
     result.stdout.fnmatch_lines(["E  *ProviderError: *"])
 
 
+@pytest.mark.slow
 def test_without_torch_the_fixture_says_what_to_install(project):
     conftest = "import sys\nsys.modules['torch'] = None"
     body = "def test_net(rnnedge_parity):\n    pass\n\ndef test_other():\n    pass\n"

@@ -98,6 +98,7 @@ def test_the_networks_outputs_are_probabilities_of_its_hidden_states():
 @pytest.mark.parametrize(
     ("kind", "operator"), [(Elman, "RNN"), (LSTM, "LSTM"), (GRU, "GRU")], ids=IDS
 )
+@pytest.mark.slow
 def test_a_cell_is_exported_as_one_operator_and_proven(kind, operator, tmp_path: Path):
     path = tmp_path / "cell.onnx"
     result = rnnedge.export(

@@ -66,6 +66,7 @@ def test_help_names_every_layer(call):
     assert ", ".join([*CATALOGUE][:-1]) + f" or {[*CATALOGUE][-1]}" in said
 
 
+@pytest.mark.slow
 def test_one_command_trains_exports_proves_and_judges(call):
     ended = call("train", "zoo", "mingru", "--steps", 30, "--hidden", 16, "--json")
     assert ended.code == 0, ended.err

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 import rnnedge
 from rnnedge.zoo.catalogue import CATALOGUE
 from rnnedge.zoo.gradients import EXPLODED, VANISHED
@@ -24,6 +26,7 @@ def test_the_thresholds_are_those_of_the_warnings():
     assert VANISHED == 1e-4
 
 
+@pytest.mark.slow
 def test_the_recurrence_of_ones_own_is_exported_and_proven(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "leaky.py"

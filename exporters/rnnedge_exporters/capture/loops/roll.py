@@ -84,7 +84,8 @@ class _Roller:
         step, others = self._step()
         with self._graph.inserting_before(self._first):
             frames = [
-                self._call(aten.movedim.int, source, dim, 0) for source, dim in loop.reads.values()
+                self._moved(source, source.meta["val"].ndim, dim, 0)
+                for source, dim in loop.reads.values()
             ]
             before = [loop.initial[place] for place in self._carried]
             counts = (len(before), len(frames))
@@ -96,6 +97,11 @@ class _Roller:
 
     def _call(self, target: Any, *args: Any) -> Node:
         return self._graph.call_function(target, args)
+
+    def _moved(self, tensor: Node, ndim: int, source: int, target: int) -> Node:
+        order = list(range(ndim))
+        order.insert(target, order.pop(source))
+        return self._call(aten.permute.default, tensor, order)
 
     def _users_after(self) -> set[Node]:
         """Nodes of the loop that something after it uses."""
@@ -176,7 +182,7 @@ class _Roller:
 
     def _put(self, old: Node, frames: Node, dim: int) -> None:
         with self._graph.inserting_before(old):
-            new = self._call(aten.movedim.int, frames, 0, dim)
+            new = self._moved(frames, old.meta["val"].ndim, 0, dim)
         new.meta = dict(old.meta)
         for user in [u for u in old.users if u not in self._inside]:
             user.replace_input_with(old, new)
@@ -190,7 +196,7 @@ class _Roller:
                 continue
             dim = int(argument(user, 1, 0)) % user.meta["val"].ndim
             with self._graph.inserting_before(user):
-                new = self._call(aten.movedim.int, frames, 0, dim)
+                new = self._moved(frames, part.meta["val"].ndim + 1, 0, dim)
                 if name_of(user) == "cat" and part.meta["val"].shape[dim] == 1:
                     new = self._call(aten.squeeze.dim, new, dim + 1)
                 elif name_of(user) == "cat":
