@@ -63,7 +63,14 @@ def explain(
     data = onnx.load_model_from_string(file) if isinstance(file, bytes) else onnx.load(fspath(file))
     opset = contract.source.get("opset", DEFAULT_OPSET)
     try:
-        stages = convert_in_stages(module, inputs, states=states, mode=contract.mode, opset=opset)
+        stages = convert_in_stages(
+            module,
+            inputs,
+            states=states,
+            mode=contract.mode,
+            opset=opset,
+            one_frame=contract.chunk_most == 1,
+        )
     except RnnEdgeError as error:
         return Explanation(None, (), 0, 0, f"the module cannot be exported: {error.what}")
     fresh_data = onnx.load_model_from_string(stages.converted.to_bytes())

@@ -106,6 +106,8 @@ class Played:
         inputs = signals.inputs(batch, frames)
         counts = [1, *signals.chunks(groups - 1, around=max(groups // _RUNS, 1))]
         lengths = [count * multiple for count in counts if count]
+        if contract.chunk_most is not None:
+            lengths = [contract.chunk_most] * (frames // contract.chunk_most)
         runs = [Run(chunk, {}) for chunk in cut(inputs, contract, lengths)]
         alignment = Alignment(contract, batch)
         if left := alignment.frames_to_end(frames, 0):

@@ -76,8 +76,8 @@ def verify(
     inputs = inputs_of(model.contract)
     states = states or model.contract.source.get("states", ())
     with fitting(module, model.contract):
-        module, call = prepare(module, parse_inputs(inputs), states, model.contract.mode)
-        oracle = Oracle(module, call, model.contract.states)
+        judge, call = prepare(module, parse_inputs(inputs), states, model.contract.mode)
+        oracle = Oracle(judge, call, model.contract.states)
         check_outputs(module, model.contract, oracle.results)
         signals = Signals(
             model.contract, seed=seed, index_bound=oracle.index_bound, lengths=call.lengths

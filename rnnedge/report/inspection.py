@@ -86,6 +86,7 @@ def _latency_dict(contract: Contract | None) -> Mapping[str, Any] | None:
     outputs = [output_dict(port, contract.signal) for port in contract.outputs]
     return {
         "chunk_multiple": contract.chunk_multiple,
+        "chunk_most": contract.chunk_most,
         **Latency.of(contract).to_dict(),
         "outputs": outputs,
     }
@@ -132,6 +133,10 @@ def _lines(inspection: Inspection) -> list[Text]:
     lines.append(f"contract   version {contract.version}, mode {contract.mode}")
     if contract.mode == "stream":
         lines.append(f"latency    {Latency.of(contract)}")
+    if contract.chunk_most is not None:
+        lines.append(
+            f"runs       of {contract.chunk_most} frames at most; a longer push is run in parts"
+        )
     if contract.signal is not None:
         signal = contract.signal
         lines.append(

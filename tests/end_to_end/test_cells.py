@@ -215,3 +215,16 @@ def test_a_cell_whose_result_can_be_read_in_two_ways_asks():
 
     with pytest.raises(SpecError, match="more than one part of its result"):
         convert(Either(), {"x": X})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_frame", [False, True])
+def test_a_cells_file_can_be_explained(one_frame):
+    module = made("nested")
+    converted = convert(module, {"x": X}, states=CELLS["nested"][1], one_frame=one_frame)
+    explanation = rnnedge.verify(converted.to_bytes(), module, explain=True).explanation
+    assert (explanation.first, explanation.causes, explanation.obstacle) == (None, (), "")
+    with torch.no_grad():
+        module.b.weight[0, 0] += 0.1
+    explanation = rnnedge.verify(converted.to_bytes(), module, explain=True).explanation
+    assert explanation.causes

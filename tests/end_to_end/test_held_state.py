@@ -350,3 +350,16 @@ def test_what_depends_on_where_chunks_begin_is_refused(kind):
 def test_rows_that_see_each_other_through_what_is_held_are_refused():
     with pytest.raises(StreamingError, match="mixes the rows"):
         convert(made(MixesRows), {"x": X})
+
+
+@pytest.mark.slow
+def test_a_file_of_a_module_written_for_chunks_can_be_explained():
+    module = made(Buffer)
+    converted = convert(module, {"x": X})
+    explanation = rnnedge.verify(converted.to_bytes(), module, explain=True).explanation
+    assert (explanation.first, explanation.causes, explanation.obstacle) == (None, (), "")
+    assert explanation.compared_file > 3
+    with torch.no_grad():
+        module.conv.weight[0, 0, 0] += 0.1
+    explanation = rnnedge.verify(converted.to_bytes(), module, explain=True).explanation
+    assert explanation.causes

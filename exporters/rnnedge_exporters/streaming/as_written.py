@@ -15,8 +15,9 @@ Rules:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from typing import cast
@@ -24,7 +25,7 @@ from typing import cast
 import sympy
 import torch
 from torch import Tensor
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from rnnedge_exporters.capture import Program
 from rnnedge_exporters.capture.call import randomised
@@ -69,8 +70,14 @@ def as_written(program: Program, refusal: StreamingError) -> StreamProgram:
     multiple = _fewest_frames(program, [s for s in sizes.values() if s is not None], refusal)
     _check_chunks(program, sizes, multiple, refusal)
     outputs = {name: _output(node, sizes[node], multiple) for name, node in program.outputs.items()}
+    # Lowering edits the graph, and the program stays what it is.
+    graph_module = GraphModule(program.graph_module, copy.deepcopy(program.graph_module.graph))
+    twin = {node.name: node for node in graph_module.graph.nodes}
+    outputs = {
+        name: replace(output, node=twin[output.node.name]) for name, output in outputs.items()
+    }
     states = [
-        StreamState(s.name, "user", s.start, s.end, rows[s.start], s.initial)
+        StreamState(s.name, "user", twin[s.start.name], twin[s.end.name], rows[s.start], s.initial)
         for s in program.states
     ]
     states = divide_layers(graph_module, states)
@@ -79,10 +86,11 @@ def as_written(program: Program, refusal: StreamingError) -> StreamProgram:
     graph_module.graph.eliminate_dead_code()
     graph_module.recompile()
     specs = program.call.inputs
-    axes = {node: specs[name].axis(TIME) for name, node in program.inputs.items()}
+    inputs = {name: twin[node.name] for name, node in program.inputs.items()}
+    axes = {node: specs[name].axis(TIME) for name, node in inputs.items()}
     return StreamProgram(
         graph_module,
-        program.inputs,
+        inputs,
         outputs,
         tuple(states),
         multiple,
