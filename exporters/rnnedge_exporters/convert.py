@@ -23,6 +23,7 @@ from rnnedge_exporters.optimize import (
     simplify,
     strip_notes,
     unroll_scans,
+    use_linear_attention,
 )
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
 from rnnedge_exporters.specs import TensorSpec, parse_inputs
@@ -159,6 +160,7 @@ def convert_in_stages(
     with quiet():
         simplify(model)
     join_transposes(model)
+    use_linear_attention(model)
     name_graph(model, graph_shapes(contract))
     origins = read_origins(model)
     strip_notes(model)

@@ -15,7 +15,7 @@ from rnnedge.zoo.result import ZooResult
 from rnnedge_runtime import load
 
 INPUT = "tokens: int64[batch, time]"
-_CARRIERS = ("RNN", "GRU", "LSTM", "Scan")
+_CARRIERS = ("RNN", "GRU", "LSTM", "LinearAttention", "Scan")
 
 
 def show(

@@ -91,7 +91,8 @@ def test_every_layer_learns_its_task_and_its_stream_does_as_well(name, call):
     assert result["proven"]
     assert result["accuracy"] > 0.97
     assert result["stream_accuracy"] == pytest.approx(result["accuracy"], abs=1e-3)
-    expected = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}.get(name, "Scan")
+    own = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU", "gla": "LinearAttention"}
+    expected = own.get(name, "Scan")
     assert result["operator"] == expected
 
 
