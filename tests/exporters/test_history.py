@@ -59,3 +59,8 @@ def test_what_depends_on_an_input_is_refused():
         stream(Conditioned(), "float32[batch, 4, time]", z="float32[batch, 4]")
     assert "add that input after the padding" in error.value.fix
     assert "module 'b' (Conv1d)" in error.value.where
+
+
+def test_a_shift_by_more_frames_than_the_example_has():
+    found = streamed(lambda m, x: x + functional.pad(x, (90, 0))[..., :-90])
+    assert_streams(found, shortest=1, longest=200)

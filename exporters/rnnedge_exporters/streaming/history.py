@@ -27,6 +27,7 @@ class History:
         self._program = program
         self._clocks = clocks
         self._runs: list[dict[Node, Any]] = []
+        self._frames = 0
 
     def before_start(
         self, origin: Node, node: Node, count: int, fill: float, delay: int | None = None
@@ -51,7 +52,8 @@ class History:
         early = max(-(clock.delay if delay is None else delay), 0)
         known = min(early, count)
         ours, theirs = (
-            run[node].narrow(clock.place.axis, early - known, known) for run in self._run_twice()
+            run[node].narrow(clock.place.axis, early - known, known)
+            for run in self._run_twice(clock, early)
         )
         if not torch.equal(ours, theirs):
             raise refuse(
@@ -63,9 +65,13 @@ class History:
         shape[clock.place.axis] = count - known
         return torch.cat([ours.new_full(shape, fill), ours], clock.place.axis).contiguous()
 
-    def _run_twice(self) -> list[dict[Node, Any]]:
-        if not self._runs:
-            frames = self._enough_frames()
+    def _run_twice(self, clock: Clock, early: int) -> list[dict[Node, Any]]:
+        """Two runs in which a tensor of that clock has so many frames at least."""
+        frames = self._frames or self._enough_frames()
+        while clock.length(frames) < early:
+            frames *= 2
+        if frames != self._frames:
+            self._frames = frames
             self._runs = [self._run(frames, seed) for seed in (0, 1)]
         return self._runs
 
