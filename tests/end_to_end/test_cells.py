@@ -149,7 +149,9 @@ def test_a_cell_streams_as_it_does_frame_by_frame(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    "name", ["nested", *(pytest.param(n, marks=pytest.mark.long) for n in CELLS if n != "nested")]
+)
 def test_a_cells_file_is_proven(name):
     assert rnnedge.verify(converted_cell(name).to_bytes(), made(name)).passed
 

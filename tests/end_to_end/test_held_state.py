@@ -198,7 +198,10 @@ def test_what_a_module_holds_streams_as_the_module_does(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [k if k in (Held, Buffer) else pytest.param(k, marks=pytest.mark.long) for k in KINDS],
+)
 def test_a_file_with_such_states_is_proven(kind):
     module = made(kind)
     assert rnnedge.verify(convert(module, {"x": spec_of(kind)}).to_bytes(), module).passed

@@ -261,7 +261,7 @@ def test_a_loop_streams_as_it_runs(case):
     np.testing.assert_allclose(got, expected.numpy(), atol=2e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_file_is_proven(case):
     _, module, converted = case
     report = rnnedge.verify(converted.to_bytes(), module)
