@@ -170,11 +170,14 @@ def convert_in_stages(
 
 
 def _of_one_frame(contract: Contract, scans: int) -> Contract:
-    if contract.mode != "stream" or contract.chunk_multiple > 1 or not scans:
+    problem = ""
+    if contract.mode != "stream" or contract.chunk_multiple > 1:
+        problem = "runs of one frame are for streams that take any number of frames"
+    elif not scans:
+        problem = "there is no step to run frame by frame: the file has no Scan"
+    if problem:
         raise SpecError(
-            "there is no step to run frame by frame: the file has no Scan"
-            if contract.mode == "stream" and contract.chunk_multiple == 1
-            else "runs of one frame are for streams that take any number of frames",
+            problem,
             where="--one-frame",
             fix="leave it out; the file's operators take chunks of any length as they are",
         )

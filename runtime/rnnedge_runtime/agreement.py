@@ -93,10 +93,10 @@ def _check_side(
 def _shape(tensor: Port | State, contract: Contract) -> list[Dim]:
     """Runs that take one number of frames only may have it in the graph's shapes."""
     dims, frames = list(tensor.shape), contract.chunk_most
-    axis = tensor.time_axis if isinstance(tensor, Port) else None
-    if axis is not None and frames is not None and frames == contract.chunk_multiple:
-        ratio = getattr(tensor, "ratio", 1)
-        dims[axis] = int(dim_factor(dims[axis], TIME) * frames * ratio)
+    if frames is None or frames != contract.chunk_multiple or isinstance(tensor, State):
+        return dims
+    if (axis := tensor.time_axis) is not None:
+        dims[axis] = int(dim_factor(dims[axis], TIME) * frames * tensor.ratio)
     return dims
 
 

@@ -230,3 +230,9 @@ def test_a_cells_file_can_be_explained(one_frame):
         module.b.weight[0, 0] += 0.1
     explanation = rnnedge.verify(converted.to_bytes(), module, explain=True).explanation
     assert explanation.causes
+
+
+def test_an_input_that_a_cell_does_not_take_is_told_as_such():
+    with pytest.raises(SpecError, match="forward of GRUCell has no argument 'x'") as error:
+        convert(nn.GRUCell(4, 6), {"x": X})
+    assert "input, hx" in error.value.fix

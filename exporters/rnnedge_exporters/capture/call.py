@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from rnnedge_exporters.errors import CaptureError
 from rnnedge_exporters.specs import TensorSpec
-from rnnedge_runtime.contract import BATCH, TIME
+from rnnedge_runtime.contract import BATCH, TIME, Dim
 
 EXAMPLE_SIZES = {BATCH: 3, TIME: 16}
 """Sizes at which the module is traced. Neither is 0 or 1, which torch.export would freeze.
@@ -94,6 +94,18 @@ class Call:
     def shorter(self) -> Mapping[str, int]:
         """The example's batch, and the other length."""
         return {**self.example, TIME: self.other[TIME]}
+
+    def spec_of(self, large: Tensor, small: Tensor) -> TensorSpec | None:
+        """Of a tensor at the example's and at the other sizes; the axis that differs is the batch.
+
+        None where a size differs in another way.
+        """
+        dims: list[Dim] = []
+        for a, b in zip(large.shape, small.shape, strict=True):
+            if a != b and (a, b) != (self.example[BATCH], self.other[BATCH]):
+                return None
+            dims.append(a if a == b else BATCH)
+        return TensorSpec(str(large.dtype).removeprefix("torch."), tuple(dims))
 
     def arguments(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Example arguments of those sizes; all zeros but for lengths, which differ by row."""
@@ -233,6 +245,21 @@ def _show(nested: Any) -> str:
 
 def _named(result: Any, key: str) -> Any:
     return result[key] if isinstance(result, Mapping) else getattr(result, key)
+
+
+def suffix_of(path: Sequence[Any]) -> str:
+    """How a leaf's name goes on after that of what it lies in: ``.0``, ``.gru.h``."""
+    return "".join(f".{str(key).strip('[].')}" for key in path).replace("'", "")
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Whether forward cannot be called without it."""
+    return parameter.default is inspect.Parameter.empty
+
+
+def may_be_state(parameter: inspect.Parameter) -> bool:
+    """Whether it may be left to forward where a state starts."""
+    return parameter.default is None or is_required(parameter)
 
 
 def parameters_of(module: nn.Module) -> dict[str, inspect.Parameter]:

@@ -31,13 +31,14 @@ from rnnedge_exporters.capture.call import (
     Call,
     StateArgument,
     inference,
-    parameters_of,
+    is_required,
+    may_be_state,
     pick,
     randomised,
     run,
 )
-from rnnedge_exporters.capture.hints import Hint, Path, read_hint, unsettled
-from rnnedge_exporters.capture.states import state_argument
+from rnnedge_exporters.capture.hints import Hint, Path, read_hints, unsettled
+from rnnedge_exporters.capture.states import parameters_taking, state_argument
 from rnnedge_exporters.capture.trace import flat_graph
 from rnnedge_exporters.errors import CaptureError
 from rnnedge_exporters.scan import scan
@@ -158,11 +159,10 @@ def _states(
     module: nn.Module, inputs: Mapping[str, TensorSpec], texts: Sequence[str]
 ) -> tuple[StateArgument, ...]:
     """Rules 2 to 5."""
-    parameters = parameters_of(module)
-    hints = {hint.parameter: hint for hint in (read_hint(text, parameters) for text in texts)}
-    empty, call = inspect.Parameter.empty, Call(dict(inputs), ())
-    required = [n for n, p in parameters.items() if n not in inputs and p.default is empty]
-    names = [n for n, p in parameters.items() if n not in inputs and p.default in (None, empty)]
+    parameters, call = parameters_taking(module, inputs), Call(dict(inputs), ())
+    hints = read_hints(texts, parameters)
+    names = [n for n, p in parameters.items() if n not in inputs and may_be_state(p)]
+    required = [name for name in names if is_required(parameters[name])]
     if not names:
         return ()
     with inference(module):

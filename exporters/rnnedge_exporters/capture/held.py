@@ -34,15 +34,17 @@ from rnnedge_exporters.capture.call import (
     Call,
     StateArgument,
     inference,
+    is_required,
     parameters_of,
     randomised,
     run,
+    suffix_of,
 )
 from rnnedge_exporters.capture.contents import Content, Name, stateless_forward
 from rnnedge_exporters.capture.lengths import with_lengths
 from rnnedge_exporters.errors import CaptureError
 from rnnedge_exporters.specs import TensorSpec
-from rnnedge_runtime.contract import BATCH, Dim
+from rnnedge_runtime.contract import BATCH
 
 HELD = "held"
 """The argument of forward that takes what is held: a dict of tensors by name."""
@@ -63,12 +65,16 @@ def explicit(module: nn.Module, inputs: Mapping[str, TensorSpec]) -> nn.Module:
         CaptureError: something is held that cannot be a state; says what and why.
     """
     call = _called(module, Call(dict(inputs), ()))
-    if call is None:
+    try:
+        once = None if call is None else _after(module, call, call.example)
+    except CaptureError:
+        once = None
+    if call is None or once is None:
         return module  # who calls it next tells why it cannot be called
-    names = changed(module, _after(module, call, call.example))
+    names = changed(module, once)
     if not names:
         return module
-    once, twice = (_after(module, call, call.example, calls) for calls in (1, 2))
+    twice = _after(module, call, call.example, calls=2)
     names += [name for name in changed(once, twice) if name not in names]
     read = [name for name in names if _is_read(once, name, call)]
     shorter = _after(module, call, call.shorter)
@@ -93,21 +99,16 @@ def explicit(module: nn.Module, inputs: Mapping[str, TensorSpec]) -> nn.Module:
 
 
 def _called(module: nn.Module, call: Call) -> Call | None:
-    """At lengths at which forward runs; None when it does not, or needs more than data."""
+    """At lengths at which forward runs, if it does; None when it needs more than data."""
     parameters = parameters_of(module)
-    required = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty]
+    required = [name for name, parameter in parameters.items() if is_required(parameter)]
     if not parameters or set(required) - set(call.inputs) or set(call.inputs) - set(parameters):
         return None
 
     def attempt(sizes: Mapping[str, int], call: Call) -> None:
         _after(module, call, sizes)
 
-    call = with_lengths(call, attempt)
-    try:
-        attempt(call.example, call)
-    except CaptureError:
-        return None
-    return call
+    return with_lengths(call, attempt)
 
 
 def _after(module: nn.Module, call: Call, sizes: Mapping[str, int], calls: int = 1) -> nn.Module:
@@ -180,7 +181,7 @@ class _Runs:
         starts = pytree.tree_leaves(start) if is_known else [None] * len(keys)
         flat = zip(*map(pytree.tree_leaves, values), strict=True)
         return [
-            self._leaf(name + _suffix(path), begun, *leaf)
+            self._leaf(name + suffix_of(path), begun, *leaf)
             for path, begun, leaf in zip(keys, starts, flat, strict=True)
         ]
 
@@ -200,13 +201,9 @@ class _Runs:
             raise _refuse(
                 name, f"its size depends on the number of frames ({_sizes(once, shorter)})"
             )
-        dims: list[Dim] = []
-        for a, b in zip(once.shape, small.shape, strict=True):
-            rows = (self.call.example[BATCH], self.call.other[BATCH])
-            if a != b and (a, b) != rows:
-                raise _refuse(name, f"its size depends on the batch ({_sizes(once, small)})")
-            dims.append(a if a == b else BATCH)
-        spec = TensorSpec(str(once.dtype).removeprefix("torch."), tuple(dims))
+        spec = self.call.spec_of(once, small)
+        if spec is None:
+            raise _refuse(name, f"its size depends on the batch ({_sizes(once, small)})")
         return _Leaf(Name(name), spec, _initial(name, start, spec))
 
 
@@ -220,10 +217,6 @@ def _initial(name: str, start: Any, spec: TensorSpec) -> Tensor:
     except RuntimeError as error:
         shape = list(start.shape)
         raise _refuse(name, f"it is {shape} when exported, and {spec} after a call") from error
-
-
-def _suffix(path: Sequence[Any]) -> str:
-    return "".join(f".{str(key).strip('[].')}" for key in path).replace("'", "")
 
 
 def _sizes(a: Tensor, b: Tensor) -> str:

@@ -31,12 +31,17 @@ class Hint:
         return pytree.tree_map_only(TensorSpec, lambda spec: spec.zeros(sizes), self.example)
 
 
-def read_hint(text: str, parameters: Mapping[str, object]) -> Hint:
-    """Reads what is said of one state.
+def read_hints(texts: Sequence[str], parameters: Mapping[str, object]) -> dict[str, Hint]:
+    """Reads what is said of states, by argument.
 
     Raises:
         SpecError: it does not parse, or forward has no such argument.
     """
+    hints = [_read(text, parameters) for text in texts]
+    return {hint.parameter: hint for hint in hints}
+
+
+def _read(text: str, parameters: Mapping[str, object]) -> Hint:
     match = _HINT.fullmatch(text)
     if match is None:
         raise SpecError(f"{text!r} does not parse", where="--state", fix=_HOW)

@@ -6,7 +6,6 @@ import math
 from contextlib import suppress
 from typing import Any
 
-import torch
 from torch import SymInt, Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Graph
@@ -33,8 +32,6 @@ from rnnedge_exporters.capture.lengths import longer
 from rnnedge_exporters.capture.loops import rolled
 from rnnedge_exporters.capture.trace import export, flat
 from rnnedge_exporters.errors import CaptureError
-
-aten = torch.ops.aten
 
 
 def capture(module: nn.Module, call: Call) -> Program:

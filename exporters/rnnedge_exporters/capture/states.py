@@ -32,16 +32,19 @@ from rnnedge_exporters.capture.call import (
     Call,
     StateArgument,
     inference,
+    is_required,
+    may_be_state,
     parameters_of,
     pick,
     randomised,
     run,
+    suffix_of,
 )
-from rnnedge_exporters.capture.hints import Hint, Path, read_hint, unsettled
+from rnnedge_exporters.capture.hints import Hint, Path, read_hints, unsettled
 from rnnedge_exporters.capture.lengths import with_lengths
 from rnnedge_exporters.errors import CaptureError, SpecError
 from rnnedge_exporters.specs import TensorSpec
-from rnnedge_runtime.contract import BATCH, TIME, Dim
+from rnnedge_runtime.contract import BATCH, TIME
 
 
 def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[str] = ()) -> Call:
@@ -60,17 +63,10 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
     own = getattr(module, OWN_STATES, ())
     if own:
         return replace(_called(module, Call(dict(inputs), ()), []), states=own)
-    parameters = parameters_of(module)
-    for name in inputs:
-        if parameters and name not in parameters:
-            raise SpecError(
-                f"forward of {type(module).__name__} has no argument {name!r}",
-                where=f"--input {name}",
-                fix=f"its arguments are: {', '.join(parameters)}",
-            )
-    hinted = {hint.parameter: hint for hint in (read_hint(text, parameters) for text in hints)}
-    open_names = [n for n, p in parameters.items() if n not in inputs and _may_be_state(p)]
-    names = [n for n in open_names if n in hinted or _is_required(parameters[n])]
+    parameters = parameters_taking(module, inputs)
+    hinted = read_hints(hints, parameters)
+    open_names = [n for n, p in parameters.items() if n not in inputs and may_be_state(p)]
+    names = [n for n in open_names if n in hinted or is_required(parameters[n])]
     optional = [n for n in open_names if n not in names]
     hints_of = [hinted.get(n, Hint(n)) for n in names]
     with inference(module):
@@ -82,8 +78,27 @@ def bind(module: nn.Module, inputs: Mapping[str, TensorSpec], hints: Sequence[st
             states = _try_optional(module, call, optional)
     return replace(
         call,
-        states=tuple(replace(s, required=_is_required(parameters[s.parameter])) for s in states),
+        states=tuple(replace(s, required=is_required(parameters[s.parameter])) for s in states),
     )
+
+
+def parameters_taking(
+    module: nn.Module, inputs: Mapping[str, TensorSpec]
+) -> dict[str, inspect.Parameter]:
+    """The arguments of forward; rule 1.
+
+    Raises:
+        SpecError: an input is none of them.
+    """
+    parameters = parameters_of(module)
+    for name in inputs:
+        if parameters and name not in parameters:
+            raise SpecError(
+                f"forward of {type(module).__name__} has no argument {name!r}",
+                where=f"--input {name}",
+                fix=f"its arguments are: {', '.join(parameters)}",
+            )
+    return parameters
 
 
 def _called(module: nn.Module, call: Call, hints: Sequence[Hint]) -> Call:
@@ -107,14 +122,6 @@ def _called(module: nn.Module, call: Call, hints: Sequence[Hint]) -> Call:
 def _counts_rows(spec: TensorSpec) -> bool:
     is_whole = not spec.torch_dtype.is_floating_point and spec.dtype != "bool"
     return is_whole and len(spec.shape) == 1 and spec.axis(TIME) is None
-
-
-def _may_be_state(parameter: inspect.Parameter) -> bool:
-    return parameter.default is None or _is_required(parameter)
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is inspect.Parameter.empty
 
 
 def _settle(module: nn.Module, call: Call, hints: list[Hint]) -> list[StateArgument]:
@@ -223,20 +230,15 @@ def state_argument(call: Call, parameter: str, path: Path, large: Any, small: An
         for a, b in zip(flat, pytree.tree_leaves(small), strict=True)
     )
     keys, _ = pytree.tree_flatten_with_path(large)
-    names = tuple(
-        parameter + "".join(f".{str(key).strip('[].')}" for key in path_in).replace("'", "")
-        for path_in, _ in keys
-    )
+    names = tuple(parameter + suffix_of(path_in) for path_in, _ in keys)
     return StateArgument(parameter, leaves, names, tree, path)
 
 
 def _leaf_spec(call: Call, parameter: str, large: Tensor, small: Tensor) -> TensorSpec:
-    dims: list[Dim] = []
-    for a, b in zip(large.shape, small.shape, strict=True):
-        if a == b:
-            dims.append(a)
-        elif (a, b) == (call.example[BATCH], call.other[BATCH]):
-            dims.append(BATCH)
-        else:
-            raise unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")
-    return TensorSpec(str(large.dtype).removeprefix("torch."), tuple(dims))
+    spec = call.spec_of(large, small)
+    if spec is None:
+        sizes = zip(large.shape, small.shape, strict=True)
+        rows = (call.example[BATCH], call.other[BATCH])
+        a, b = next((a, b) for a, b in sizes if a != b and (a, b) != rows)
+        raise unsettled([parameter], f"a size is {a} at batch 3 and {b} at batch 2")
+    return spec

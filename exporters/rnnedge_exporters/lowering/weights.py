@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.capture.operators import (
     GRU,
     GRU_RESET_BEFORE,
@@ -33,13 +34,12 @@ from rnnedge_exporters.capture.operators import (
 from rnnedge_exporters.errors import LoweringError
 from rnnedge_exporters.lowering.operators import ONNX_GRU, ONNX_LSTM, ONNX_RNN
 from rnnedge_exporters.lowering.projection import ProjectedLSTM
-from rnnedge_exporters.streaming.axes import operator_name
 from rnnedge_exporters.streaming.constants import evaluate, is_constant
 from rnnedge_exporters.streaming.recurrences import (
     SCAN,
     body_of,
+    given_to_step,
     initial_states,
-    others_of,
     sequences_of,
 )
 from rnnedge_exporters.streaming.refusal import describe, module_path
@@ -101,8 +101,7 @@ def _pack_body(graph_module: GraphModule, node: Node) -> None:
     """In the step of a scan, weights are arguments: packed ones become further arguments."""
     body = body_of(node, graph_module)
     given = body.graph.find_nodes(op="placeholder")
-    outside = [*initial_states(node), *sequences_of(node), *others_of(node)]
-    sources = dict(zip(given, outside, strict=True))
+    sources = dict(zip(given, given_to_step(node), strict=True))
     for step in list(body.graph.nodes):
         if step.target not in RECURRENT:
             continue

@@ -12,9 +12,10 @@ Rules:
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from rnnedge_exporters.optimize.values import become, whole_numbers
 
 _DOMAIN = "com.microsoft"
 
@@ -60,8 +61,8 @@ def _replace(graph: ir.Graph, scan: ir.Node) -> bool:
     )
     graph.insert_before(scan, attention)
     y = _reshaped(graph, scan, attention.outputs[0], [0, 0, heads, -1])
-    _become(total.outputs[0], y)
-    _become(scan.outputs[0], attention.outputs[1])
+    become(total.outputs[0], y)
+    become(scan.outputs[0], attention.outputs[1])
     return True
 
 
@@ -125,23 +126,7 @@ def _constant(value: ir.Value | None) -> list[int] | None:
 def _reshaped(
     graph: ir.Graph, before: ir.Node, value: ir.Value | None, shape: list[int]
 ) -> ir.Value:
-    name = f"packed{'_'.join(map(str, shape))}"
-    known = graph.initializers.get(name)
-    if known is None:
-        known = ir.Value(
-            name=name,
-            const_value=ir.tensor(np.array(shape, np.int64), name=name),
-            type=ir.TensorType(ir.DataType.INT64),
-            shape=ir.Shape([len(shape)]),
-        )
-        graph.register_initializer(known)
+    known = whole_numbers(graph, "shape_" + "_".join(map(str, shape)), shape)
     node = ir.node("Reshape", [value, known])
     graph.insert_before(before, node)
     return node.outputs[0]
-
-
-def _become(old: ir.Value, new: ir.Value) -> None:
-    new.type, new.shape, new.name = old.type, old.shape, old.name
-    old.name = f"{old.name}.before"
-    new.metadata_props.update(old.metadata_props)
-    ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)

@@ -12,9 +12,10 @@ Rules:
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from rnnedge_exporters.optimize.values import become, whole_numbers
 
 
 def unroll_scans(model: ir.Model) -> int:
@@ -66,13 +67,7 @@ def _node(
 ) -> ir.Node:
     inputs = [value]
     if axis is not None:
-        axes = ir.Value(name=f"{kind}_axis_{axis}", const_value=ir.tensor(np.array([axis])))
-        known = graph.initializers.get(axes.name or "")
-        if known is None:
-            axes.name = f"{kind}_axis_{axis}"
-            axes.type, axes.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
-            graph.register_initializer(axes)
-        inputs.append(known or axes)
+        inputs.append(whole_numbers(graph, f"axis_{axis}", [axis]))
     node = ir.node(kind, inputs)
     graph.insert_before(before, node)
     return node
@@ -104,14 +99,7 @@ def _put(
             rest = [place for place in perm if place != axis]
             if rest == sorted(rest):
                 new = _node(graph, scan, "Unsqueeze", result, perm.index(axis)).outputs[0]
-                _become(moved.outputs[0], new)
+                become(moved.outputs[0], new)
     if given.uses() or given.is_graph_output():
         kind = "Identity" if axis is None else "Unsqueeze"
-        _become(given, _node(graph, scan, kind, result, axis).outputs[0])
-
-
-def _become(old: ir.Value, new: ir.Value) -> None:
-    new.type, new.shape, new.name = old.type, old.shape, old.name
-    old.name = f"{old.name}.before"
-    new.metadata_props.update(old.metadata_props)
-    ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+        become(given, _node(graph, scan, kind, result, axis).outputs[0])

@@ -23,9 +23,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from rnnedge_exporters.optimize.values import whole_numbers
 
 _PRODUCT = re.compile(r"[\w*]+")
 _ELEMENTWISE = ("Relu", "Sigmoid", "Tanh")
@@ -191,12 +192,7 @@ def _reshape(node: ir.Node, target: list[int]) -> None:
     graph = node.graph
     assert isinstance(graph, ir.Graph)  # noqa: S101 - it is the main graph that is walked
     name = "shape_" + "_".join(map(str, target))
-    if name not in graph.initializers:
-        tensor = ir.tensor(np.array(target, np.int64), name=name)
-        value = ir.Value(name=name, shape=ir.Shape([len(target)]), const_value=tensor)
-        value.type = ir.TensorType(ir.DataType.INT64)
-        graph.register_initializer(value)
-    node.replace_input_with(1, graph.initializers[name])
+    node.replace_input_with(1, whole_numbers(graph, name, target))
     node.attributes.pop("allowzero", None)
 
 

@@ -21,8 +21,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 from torch.nn import Module
 
-from rnnedge_exporters.streaming.arguments import axis_of, source_of
-from rnnedge_exporters.streaming.axes import operator_name
+from rnnedge_exporters.capture.arguments import axis_of, operator_name, source_of
 from rnnedge_exporters.streaming.clock import Clock, Edges
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
 from typing import cast
@@ -69,12 +69,12 @@ def as_written(program: Program, refusal: StreamingError) -> StreamProgram:
     sizes = {node: _size_along_time(program, node, refusal) for node in program.outputs.values()}
     multiple = _fewest_frames(program, [s for s in sizes.values() if s is not None], refusal)
     _check_chunks(program, sizes, multiple, refusal)
-    outputs = {name: _output(node, sizes[node], multiple) for name, node in program.outputs.items()}
     # Lowering edits the graph, and the program stays what it is.
     graph_module = GraphModule(program.graph_module, copy.deepcopy(program.graph_module.graph))
     twin = {node.name: node for node in graph_module.graph.nodes}
     outputs = {
-        name: replace(output, node=twin[output.node.name]) for name, output in outputs.items()
+        name: _output(twin[node.name], node, sizes[node], multiple)
+        for name, node in program.outputs.items()
     }
     states = [
         StreamState(s.name, "user", twin[s.start.name], twin[s.end.name], rows[s.start], s.initial)
@@ -138,13 +138,13 @@ def _fewest_frames(program: Program, sizes: Sequence[_Size], refusal: StreamingE
     raise refusal
 
 
-def _output(node: Node, size: _Size | None, multiple: int) -> StreamOutput:
-    shape = tuple(shape_of(node))
+def _output(node: Node, like: Node, size: _Size | None, multiple: int) -> StreamOutput:
+    shape = tuple(shape_of(like))
     if size is None:
-        return StreamOutput(node, node, shape, Clock(Flow.LATEST))
+        return StreamOutput(node, like, shape, Clock(Flow.LATEST))
     rate = Fraction(size.after(multiple), multiple)
     length = Length().then(rate.numerator, 0, rate.denominator)
-    return StreamOutput(node, node, shape, Clock(Flow.FRAMES, Place(size.axis), rate, 0, length))
+    return StreamOutput(node, like, shape, Clock(Flow.FRAMES, Place(size.axis), rate, 0, length))
 
 
 def _check_chunks(

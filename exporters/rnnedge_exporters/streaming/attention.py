@@ -29,10 +29,10 @@ from torch._ops import OpOverload
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
+from rnnedge_exporters.capture.arguments import arguments_of, operator_name
 from rnnedge_exporters.errors import StreamingError
-from rnnedge_exporters.streaming.arguments import arguments_of
 from rnnedge_exporters.streaming.attention_steps import Attention, Band, Scores, time_axis
-from rnnedge_exporters.streaming.axes import operator_name, shape_of
+from rnnedge_exporters.streaming.axes import shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, evaluate
 from rnnedge_exporters.streaming.length import Length

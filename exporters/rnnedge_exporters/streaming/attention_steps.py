@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of
-from rnnedge_exporters.streaming.axes import operator_name
+from rnnedge_exporters.capture.arguments import arguments_of, operator_name
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.refusal import refuse
 from rnnedge_exporters.streaming.writer import Writer, aten

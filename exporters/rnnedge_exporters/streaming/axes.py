@@ -25,15 +25,11 @@ import sympy
 from torch import SymInt, Tensor
 from torch.fx import Node
 
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.streaming.length import Length
 
 VIEWS = frozenset({"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze"})
 """Operators (of aten) that keep the row-major order and change how axes divide it."""
-CREATION = frozenset(
-    {"zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros"}
-    | {"new_ones", "new_full", "empty_like", "new_empty"}
-)
-"""Operators (of aten) that take sizes, and no values of other tensors."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +184,3 @@ def read_length(frames: sympy.Expr, symbol: sympy.Symbol) -> Length:
     if name in ("FloorDiv", "CleanDiv") and frames.args[1].is_Integer:
         return read_length(frames.args[0], symbol).then(div=int(frames.args[1]))
     raise OddAxisError(f"the number of its frames is {frames}")
-
-
-def operator_name(node: Node) -> str:
-    """``softmax`` for ``aten.softmax.int``; empty for what is no operator."""
-    packet = getattr(node.target, "overloadpacket", None)
-    return str(packet).rpartition(".")[2] if packet is not None else ""

@@ -37,20 +37,18 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
+from rnnedge_exporters.capture.arguments import CREATION, axis_of, operator_name, source_of
 from rnnedge_exporters.capture.operators import read_layer
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.accumulation import ACCUMULATING, First, clock_accumulation
-from rnnedge_exporters.streaming.arguments import axis_of, source_of
 from rnnedge_exporters.streaming.attention import Attentions
 from rnnedge_exporters.streaming.attention_steps import Attention
 from rnnedge_exporters.streaming.axes import (
-    CREATION,
     OddAxisError,
     Place,
     find_axis,
     locate,
     made_from,
-    operator_name,
     read_length,
     shape_of,
 )

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import CREATION, operator_name
+from rnnedge_exporters.capture.arguments import CREATION, operator_name
 from rnnedge_runtime.contract import BATCH, TIME
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import operator_name
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.streaming.clock import Flow
 from rnnedge_exporters.streaming.clocks import Clocks
 from rnnedge_exporters.streaming.naming import Names

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.capture.graph import Tied
 from rnnedge_exporters.errors import StreamingError
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.clocks import STATE_VIEWS
 from rnnedge_exporters.streaming.constants import evaluate

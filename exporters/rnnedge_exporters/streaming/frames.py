@@ -24,15 +24,17 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 
-from rnnedge_exporters.capture.operators import RECURRENT
-from rnnedge_exporters.streaming.arguments import (
+from rnnedge_exporters.capture.arguments import (
+    CREATION,
     arguments_of,
     axis_of,
     is_end,
+    operator_name,
     spatial_rank,
     spread,
 )
-from rnnedge_exporters.streaming.axes import CREATION, VIEWS, Place, operator_name
+from rnnedge_exporters.capture.operators import RECURRENT
+from rnnedge_exporters.streaming.axes import VIEWS, Place
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
 
 _Known = Mapping[Node, Place]

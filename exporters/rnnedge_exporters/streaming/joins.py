@@ -18,8 +18,8 @@ from typing import Any
 
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of
-from rnnedge_exporters.streaming.axes import CREATION, VIEWS, Place, operator_name, shape_of
+from rnnedge_exporters.capture.arguments import CREATION, arguments_of, operator_name
+from rnnedge_exporters.streaming.axes import VIEWS, Place, shape_of
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.plan import Timed
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse

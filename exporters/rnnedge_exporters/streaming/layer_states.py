@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 from torch.fx import GraphModule, Node
 
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.capture.operators import RECURRENT
-from rnnedge_exporters.streaming.axes import operator_name
 from rnnedge_exporters.streaming.program import StreamState, placeholder_like
 
 

@@ -15,7 +15,8 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.capture.arguments import operator_name
+from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.history import History
 from rnnedge_exporters.streaming.program import StreamState

@@ -23,7 +23,7 @@ import torch
 from torch.fx import Node
 
 from rnnedge_exporters.capture import Program
-from rnnedge_exporters.streaming.arguments import arguments_of, source_of
+from rnnedge_exporters.capture.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Edges, Flow
 from rnnedge_exporters.streaming.constants import blank_inputs, depends_on_values, evaluate

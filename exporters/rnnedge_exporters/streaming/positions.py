@@ -13,7 +13,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of
+from rnnedge_exporters.capture.arguments import arguments_of
 from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.length import Length

@@ -14,8 +14,8 @@ from typing import Any, cast
 import torch
 from torch.fx import GraphModule, Node
 
+from rnnedge_exporters.capture.arguments import source_of
 from rnnedge_exporters.capture.operators import RECURRENT, read_layer
-from rnnedge_exporters.streaming.arguments import source_of
 from rnnedge_exporters.streaming.clock import Clock
 
 SCAN = torch.ops.higher_order.scan
@@ -49,6 +49,11 @@ def initial_states(node: Node) -> list[Node]:
 def others_of(node: Node) -> list[Node]:
     """What the body of a scan reads beside its states and frames: the same in all steps."""
     return list(cast("Any", node.args[3]))
+
+
+def given_to_step(node: Node) -> list[Node]:
+    """What a scan gives its body's arguments, in their order."""
+    return [*initial_states(node), *sequences_of(node), *others_of(node)]
 
 
 def body_of(node: Node, graph_module: GraphModule) -> GraphModule:

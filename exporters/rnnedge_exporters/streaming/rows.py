@@ -25,8 +25,8 @@ from rnnedge_exporters.streaming.frames import check_frames
 from rnnedge_exporters.streaming.recurrences import (
     SCAN,
     body_of,
+    given_to_step,
     initial_states,
-    others_of,
     sequences_of,
 )
 from rnnedge_exporters.streaming.refusal import SEQUENCE_MODE, refuse
@@ -66,7 +66,7 @@ def _check_step(
     owner = graph.owning_module
     assert owner is not None  # noqa: S101 - as fx builds it
     body = body_of(node, owner).graph
-    outside = [*initial_states(node), *sequences_of(node), *others_of(node)]
+    outside = given_to_step(node)
     states = len(initial_states(node))
     inside: dict[Node, Place | None] = {}
     for index, (given, source) in enumerate(

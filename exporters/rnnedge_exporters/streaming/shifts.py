@@ -20,7 +20,7 @@ import sympy
 from torch import SymInt
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of, source_of
+from rnnedge_exporters.capture.arguments import arguments_of, source_of
 from rnnedge_exporters.streaming.axes import size
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.length import Length

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 from rnnedge_exporters.capture import Program
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.errors import StreamingError
 from rnnedge_exporters.streaming.as_written import as_written
-from rnnedge_exporters.streaming.axes import operator_name, shape_of
+from rnnedge_exporters.streaming.axes import shape_of
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.clocks import Clocks, refuse_start_as_output
 from rnnedge_exporters.streaming.constants import fold_constants

@@ -23,8 +23,14 @@ from typing import Any
 
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of, source_of, spatial_rank, spread
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.capture.arguments import (
+    arguments_of,
+    operator_name,
+    source_of,
+    spatial_rank,
+    spread,
+)
+from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock
 from rnnedge_exporters.streaming.length import Length
 from rnnedge_exporters.streaming.plan import Timed

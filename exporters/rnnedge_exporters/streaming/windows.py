@@ -29,8 +29,14 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from rnnedge_exporters.streaming.arguments import arguments_of, source_of, spatial_rank, spread
-from rnnedge_exporters.streaming.axes import Place, operator_name
+from rnnedge_exporters.capture.arguments import (
+    arguments_of,
+    operator_name,
+    source_of,
+    spatial_rank,
+    spread,
+)
+from rnnedge_exporters.streaming.axes import Place
 from rnnedge_exporters.streaming.clock import Clock, Flow
 from rnnedge_exporters.streaming.constants import evaluate, is_constant
 from rnnedge_exporters.streaming.edges import furthest_ahead, furthest_back, mirrored

@@ -20,7 +20,8 @@ from typing import Any
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from rnnedge_exporters.capture.loops.normal import argument, frame_of, name_of
+from rnnedge_exporters.capture.arguments import axis_of, operator_name
+from rnnedge_exporters.capture.loops.normal import frame_of
 
 _INDEX = object()
 """Stands for the number of the iteration."""
@@ -146,11 +147,11 @@ class _Matcher:
         self.loop.arguments.append(kinds)
         if _NEITHER in kinds:
             return False
-        if name_of(model) == "select_scatter" and model.args[3] == 1:
+        if operator_name(model) == "select_scatter" and model.args[3] == 1:
             if kinds[0] != Carried(place):
                 return False
             kinds[3] = _INDEX
-            self.loop.writes[place] = int(argument(model, 2, 0))
+            self.loop.writes[place] = axis_of(model)
         flat = ((t, *pytree.tree_flatten((node.args, node.kwargs))) for t, node in nodes)
         return all(
             own == tree and all(map(self._is_same, kinds, leaves, [t] * len(kinds)))

@@ -16,7 +16,7 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
-from rnnedge_exporters.capture.loops.normal import name_of
+from rnnedge_exporters.capture.arguments import operator_name
 from rnnedge_exporters.capture.operators import RECURRENT, read_layer
 
 aten = torch.ops.aten
@@ -66,7 +66,7 @@ class _Layers:
             return True
         if node.target in RECURRENT:
             return self._cell(node)
-        known, name = self._sequences | self._others, name_of(node)
+        known, name = self._sequences | self._others, operator_name(node)
         if not known.keys() >= set(node.all_input_nodes):
             return False
         mapped, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
@@ -95,7 +95,7 @@ class _Layers:
         """The axis of one frame that a cell is given and gives back."""
         if node.target is operator.getitem:
             return getattr(node.args[0], "target", None) in RECURRENT
-        if name_of(node) == "unsqueeze":
+        if operator_name(node) == "unsqueeze":
             return all(user.target in RECURRENT for user in node.users)
         return node in self._ends or node in self._sequences
 
@@ -125,7 +125,7 @@ class _Layers:
 
 def _without_axis(node: Node) -> Node | None:
     """What got an axis of one frame in front."""
-    if name_of(node) != "unsqueeze" or node.args[1] != 0:
+    if operator_name(node) != "unsqueeze" or node.args[1] != 0:
         return None
     source = node.args[0]
     return source if isinstance(source, Node) else None
@@ -134,4 +134,4 @@ def _without_axis(node: Node) -> Node | None:
 def _parts(node: Node, index: int) -> list[Node]:
     """The results of a cell with that index, without the axis of one frame."""
     results = [u for u in node.users if u.target is operator.getitem and u.args[1] == index]
-    return [part for result in results for part in result.users if name_of(part) == "squeeze"]
+    return [part for result in results for part in result.users if operator_name(part) == "squeeze"]

@@ -11,19 +11,22 @@ Rules:
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Graph, Node
 
-aten = torch.ops.aten
-_EVERYTHING = 2**62
-_NEW = frozenset(
-    {"zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"}
-    | {"zeros_like", "ones_like", "full_like", "empty_like"}
+from rnnedge_exporters.capture.arguments import (
+    CREATION,
+    arguments_of,
+    axis_of,
+    is_end,
+    operator_name,
+    source_of,
 )
+
+aten = torch.ops.aten
 
 
 def normalise(graph: Graph) -> None:
@@ -40,38 +43,28 @@ def normalise(graph: Graph) -> None:
     graph.lint()
 
 
-def name_of(node: Node) -> str:
-    """The operator's name without overload: ``select``."""
-    return getattr(getattr(node.target, "overloadpacket", None), "__name__", "")
-
-
-def argument(node: Node, place: int, default: Any) -> Any:
-    """An argument by its place."""
-    return node.args[place] if len(node.args) > place else default
-
-
 def frame_of(node: Node) -> tuple[Node, int, int] | None:
     """The tensor, the axis and the index of what reads one place of one axis."""
-    name = name_of(node)
-    source = node.args[0] if node.args else None
-    if name not in ("select", "slice") or not isinstance(source, Node):
+    name = operator_name(node)
+    if name not in ("select", "slice"):
         return None
-    value, dim, index = source.meta.get("val"), argument(node, 1, 0), argument(node, 2, 0)
+    source, given = source_of(node), arguments_of(node)
+    value, index = source.meta.get("val"), given["index" if name == "select" else "start"]
     if not isinstance(value, Tensor) or not isinstance(index, int):
         return None
-    dim %= value.ndim
+    dim = axis_of(node)
     index = index % int(value.shape[dim]) if isinstance(value.shape[dim], int) else index
-    if name == "slice" and argument(node, 3, None) != index + 1:
+    if name == "slice" and given["end"] != index + 1:
         return None
     return source, dim, index
 
 
 def _simplify(node: Node) -> None:
     """Rule 1."""
-    name = name_of(node)
-    if name == "slice" and _is_everything(node, 2):
+    name = operator_name(node)
+    if name == "slice" and _is_everything(node):
         _becomes(node, node.args[0])
-    elif name == "slice_scatter" and _is_everything(node, 3):
+    elif name == "slice_scatter" and _is_everything(node):
         _becomes(node, node.args[1])
     elif name == "copy" and _shape(node.args[0]) == _shape(node.args[1]):
         place = node.args[0]
@@ -80,13 +73,9 @@ def _simplify(node: Node) -> None:
             node.graph.erase_node(place)
 
 
-def _is_everything(node: Node, first: int) -> bool:
-    start, end, step = (argument(node, first + k, d) for k, d in enumerate((0, _EVERYTHING, 1)))
-    return start in (0, None) and step == 1 and (end is None or _is_above(end))
-
-
-def _is_above(end: object) -> bool:
-    return isinstance(end, int) and end >= _EVERYTHING
+def _is_everything(node: Node) -> bool:
+    given = arguments_of(node)
+    return given["start"] in (0, None) and given["step"] == 1 and is_end(given["end"])
 
 
 def _shape(node: object) -> list[str]:
@@ -103,13 +92,13 @@ def _read_by_index(node: Node) -> None:
     made_by = node.args[0] if node.target is operator.getitem else None
     if not isinstance(made_by, Node):
         return
-    name, index = name_of(made_by), node.args[1]
+    name, index = operator_name(made_by), node.args[1]
     if name == "unbind":
         target: Any = aten.select.int
-        args: tuple[Any, ...] = (made_by.args[0], argument(made_by, 1, 0), index)
+        args: tuple[Any, ...] = (made_by.args[0], axis_of(made_by), index)
     elif name == "split" and made_by.args[1] == 1:
-        dim = argument(made_by, 2, 0)
-        target, args = aten.slice.Tensor, (made_by.args[0], dim, index, int(str(index)) + 1)
+        end = int(str(index)) + 1
+        target, args = aten.slice.Tensor, (made_by.args[0], axis_of(made_by), index, end)
     else:
         return
     with node.graph.inserting_before(node):
@@ -130,7 +119,7 @@ def _hoist(graph: Graph) -> None:
         elif node.op == "call_function" and known.issuperset(node.all_input_nodes):
             is_size = not isinstance(node.meta.get("val"), (Tensor, tuple, list))
             is_fixed = bool(node.all_input_nodes) and fixed.issuperset(node.all_input_nodes)
-            if not (is_size or is_fixed or name_of(node) in _NEW):
+            if not (is_size or is_fixed or operator_name(node) in CREATION):
                 continue
             twin = first.setdefault(str((node.target, node.args, node.kwargs)), node)
             if twin is not node:
@@ -143,8 +132,3 @@ def _hoist(graph: Graph) -> None:
     for node in list(graph.nodes):
         if node in known and node.op == "call_function":
             start.prepend(node)
-
-
-def copy_of(node: Node, graph: Graph, known: Mapping[Node, Node]) -> Node:
-    """The node in another graph, its arguments by `known`."""
-    return graph.node_copy(node, lambda n: known[n])

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
+from rnnedge_exporters.capture.arguments import arguments_of, operator_name
 from rnnedge_exporters.capture.loops.find import Carried, Inside, Loop, find_loop
 from rnnedge_exporters.capture.loops.layers import as_layers
-from rnnedge_exporters.capture.loops.normal import argument, name_of
 from rnnedge_exporters.scan import scan
 
 aten = torch.ops.aten
@@ -134,7 +134,7 @@ class _Roller:
             assert node is not None  # noqa: S101 - only the last block has gaps
             if place in loop.reads:
                 inside[place] = frames[place]
-                if name_of(node) == "slice":
+                if operator_name(node) == "slice":
                     inside[place] = graph.call_function(
                         aten.unsqueeze.default, (frames[place], loop.reads[place][1])
                     )
@@ -192,14 +192,14 @@ class _Roller:
         part = next(node for node in column if node is not None)
         users = {user for node in column if node is not None for user in node.users}
         for user in users - self._inside:
-            if name_of(user) not in ("stack", "cat") or user.args[0] != list(column):
+            if operator_name(user) not in ("stack", "cat") or user.args[0] != list(column):
                 continue
-            dim = int(argument(user, 1, 0)) % user.meta["val"].ndim
+            dim = int(arguments_of(user)["dim"]) % user.meta["val"].ndim
             with self._graph.inserting_before(user):
                 new = self._moved(frames, part.meta["val"].ndim + 1, 0, dim)
-                if name_of(user) == "cat" and part.meta["val"].shape[dim] == 1:
+                if operator_name(user) == "cat" and part.meta["val"].shape[dim] == 1:
                     new = self._call(aten.squeeze.dim, new, dim + 1)
-                elif name_of(user) == "cat":
+                elif operator_name(user) == "cat":
                     new = self._call(aten.flatten.using_ints, new, dim, dim + 1)
             new.meta = dict(user.meta)
             user.replace_all_uses_with(new)

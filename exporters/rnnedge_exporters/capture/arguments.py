@@ -1,4 +1,4 @@
-"""The arguments of an operator by name, and what can be read off them."""
+"""Operators of aten in a graph: their names, their arguments, and what can be read off these."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 from torch._ops import OpOverload
 from torch.fx import Node
 
-from rnnedge_exporters.streaming.axes import operator_name
+CREATION = frozenset(
+    {"zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "new_zeros"}
+    | {"new_ones", "new_full", "empty_like", "new_empty"}
+)
+"""Operators (of aten) that take sizes, and no values of other tensors."""
+
+
+def operator_name(node: Node) -> str:
+    """``softmax`` for ``aten.softmax.int``; empty for what is no operator."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return str(packet).rpartition(".")[2] if packet is not None else ""
 
 
 def arguments_of(node: Node) -> dict[str, Any]:
