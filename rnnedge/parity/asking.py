@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from rnnedge.parity.trials import Trials
 from rnnedge_runtime import Model
 
 
-class Asking(Trials):
+class Asking(Trials, ABC):
     """Makes cases of random signals and of what the module gives for them.
 
     Attributes:
@@ -50,9 +51,9 @@ class Asking(Trials):
         self.asked: list[Case] = []
         self._keep = keep
 
+    @abstractmethod
     def run(self) -> list[Check]:
         """Asks, and returns the answers."""
-        raise NotImplementedError
 
     def ask(self, case: Case) -> dict[str, Array]:
         """As `Trials.ask`; keeps the case if it is to be kept."""
