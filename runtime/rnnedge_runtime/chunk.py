@@ -10,12 +10,21 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from rnnedge_runtime.arrays import Array, Sizes, shape_of
+from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
 from rnnedge_runtime.contract import TIME, Contract
 from rnnedge_runtime.states import StateSet
 
 _PROBE = 2.0**-20
 """Scales the sum of a chunk so that no finite chunk of ordinary length overflows in it."""
+
+
+class Turn:
+    """Which of a stream's two sets of states holds the present one: `now` is 0 or 1."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
 
 
 class Chunk:
@@ -28,9 +37,7 @@ class Chunk:
         frames: the frames of one push.
         buffers: one staging array per input, in the contract's order, bound to both runs.
         results: one array per output, in the contract's order, overwritten by every run.
-        run: the two runs: ``run[0]()`` reads states from the first set and writes the second,
-            ``run[1]()`` the other way round. So no state is input and output of the same run, and
-            a run that fails leaves the states it read from as they were.
+        result: the first of them.
     """
 
     def __init__(
@@ -38,6 +45,7 @@ class Chunk:
         session: ort.InferenceSession,
         contract: Contract,
         sets: tuple[StateSet, StateSet],
+        turn: Turn,
         shapes: Sequence[tuple[int, ...]],
         sizes: Sizes,
         *,
@@ -52,14 +60,60 @@ class Chunk:
         self.results = tuple(
             np.zeros(shape_of(port, sizes), port.dtype) for port in contract.outputs
         )
+        self.result = self.results[0]
         self._staging = tuple(
             (buffer, buffer.reshape(-1), _probe(buffer) if check_finite else None)
             for buffer in self.buffers
         )
-        self.run = (
+        self._buffer, flat, self._probe = self._staging[0]
+        self._dot = flat.dot
+        self._turn = turn
+        # One run reads states from the first set and writes the second, the other goes the other
+        # way round. So no state is input and output of the same run, and a run that fails leaves
+        # the states it read from as they were.
+        self._runs = (
             self._bind(session, contract, sets[0], sets[1]),
             self._bind(session, contract, sets[1], sets[0]),
         )
+
+    def run(self) -> None:
+        """Runs what was staged, and takes the states that come out for the present ones.
+
+        Raises:
+            InputError: onnxruntime refused it. The states are untouched.
+        """
+        turn = self._turn
+        try:
+            self._runs[turn.now]()
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise refused(error, "Stream.push") from error
+        # Only now: a run that failed has written to the other set, and that one is spare.
+        turn.now ^= 1
+
+    def step(self, array: Array) -> bool:
+        """`stage` and `run` for a model with one input, in as few steps of Python as can be.
+
+        Returns:
+            Whether it ran; not, and nothing has happened, if there may be NaN or Inf.
+        """
+        self._buffer[...] = array
+        if self._probe is not None:
+            try:
+                if not isfinite(self._dot(self._probe)):
+                    return False
+            except (RuntimeWarning, FloatingPointError):
+                return False
+        turn = self._turn
+        try:
+            self._runs[turn.now]()
+        except Exception as error:  # as in `run`, whose call would cost a tenth of all this
+            raise refused(error, "Stream.push") from error
+        turn.now ^= 1
+        return True
+
+    def has_types_of(self, arrays: Sequence[Array]) -> bool:
+        """Whether the arrays, one per input, have the element types of the buffers."""
+        return all(a.dtype is b.dtype for a, b in zip(arrays, self.buffers, strict=True))
 
     def stage(self, arrays: Sequence[Array]) -> bool:
         """Copies one push's inputs, which must fit already, into the bound buffers.
