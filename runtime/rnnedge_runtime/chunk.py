@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
+from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import TIME, Contract
 from rnnedge_runtime.states import StateSet
 
@@ -29,9 +28,6 @@ class Turn:
 
 class Chunk:
     """Buffers for pushes of one shape. Nothing is allocated in a push but its result.
-
-    Onnxruntime copies an input to the memory of the provider that reads it when the input is bound,
-    and never again. So on all providers but the CPU's inputs are bound anew for every run.
 
     Attributes:
         frames: the frames of one push.
@@ -143,48 +139,19 @@ class Chunk:
         contract: Contract,
         source: StateSet,
         target: StateSet,
-    ) -> Callable[[], Any]:
-        binding = session.io_binding()
-
-        def bind_inputs() -> None:
-            for port, buffer in zip(contract.inputs, self.buffers, strict=True):
-                binding.bind_cpu_input(port.name, buffer)
-            for state in contract.states:
-                binding.bind_ortvalue_input(state.input, source.tensors[state.name])
-
-        bind_inputs()
+    ) -> Run:
+        inputs: dict[str, Array | ort.OrtValue] = {}
+        outputs: dict[str, Array | ort.OrtValue] = {}
+        for port, buffer in zip(contract.inputs, self.buffers, strict=True):
+            inputs[port.name] = buffer
         for port, result in zip(contract.outputs, self.results, strict=True):
-            _bind_host_output(binding, port.name, result)
+            outputs[port.name] = result
         for state in contract.states:
-            binding.bind_ortvalue_output(state.output, target.tensors[state.name])
-        run = _direct_call(session, binding)
-        return _after(bind_inputs, run) if self._copies_at_bind else run
+            inputs[state.input] = source.tensors[state.name]
+            outputs[state.output] = target.tensors[state.name]
+        return bound_run(session, inputs, outputs, copies_at_bind=self._copies_at_bind)
 
 
 def _probe(buffer: Array) -> Array | None:
     """What to multiply a float buffer with; None for other types, which hold no NaN or Inf."""
     return np.full(buffer.size, _PROBE, buffer.dtype) if buffer.dtype.kind == "f" else None
-
-
-def _bind_host_output(binding: ort.IOBinding, name: str, array: Array) -> None:
-    binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-
-def _after(first: Callable[[], None], then: Callable[[], Any]) -> Callable[[], Any]:
-    def both() -> Any:
-        first()
-        return then()
-
-    return both
-
-
-def _direct_call(session: ort.InferenceSession, binding: ort.IOBinding) -> Callable[[], Any]:
-    """``session.run_with_iobinding(binding)``, without its Python wrapper where that is known.
-
-    The wrapper only looks after graph capture on WebGPU, and costs 0.3 µs in every push.
-    """
-    inner = getattr(session, "_sess", None)
-    bound = getattr(binding, "_iobinding", None)
-    if inner is None or bound is None or not hasattr(inner, "run_with_iobinding"):
-        return partial(session.run_with_iobinding, binding)
-    return partial(inner.run_with_iobinding, bound, None)

@@ -1,0 +1,6 @@
+"""Many streams of one model in shared runs."""
+
+from rnnedge_runtime.batch.batch import Batch
+from rnnedge_runtime.batch.stream import BatchStream
+
+__all__ = ["Batch", "BatchStream"]
