@@ -1,6 +1,6 @@
 """Stateful streaming of ONNX models that carry an rnnedge contract."""
 
-from rnnedge_runtime.batch import Batch, BatchStream
+from rnnedge_runtime.batch import AsyncBatch, AsyncStream, Batch, BatchStream
 from rnnedge_runtime.contract import Contract, Port, Signal, State
 from rnnedge_runtime.errors import (
     ContractError,
@@ -15,6 +15,8 @@ from rnnedge_runtime.model import Model, RunResult, load
 from rnnedge_runtime.stream import Stream
 
 __all__ = [
+    "AsyncBatch",
+    "AsyncStream",
     "Batch",
     "BatchStream",
     "Contract",

@@ -54,12 +54,13 @@ def test_a_push_that_fails_alone_fails_in_company_and_hurts_nobody(table):
 def test_a_bulk_push_that_fails_moves_no_stream(table, spread):
     batch = table.batch(6 * spread, rows=2)
     streams = _joined(batch, 6 * spread)[::spread]
+    batch.push(streams, _tokens(*range(4), 0, 0))
     with pytest.raises(InputError, match="onnxruntime refused the run"):
         batch.push(streams, _tokens(1, 1, 1, 1, 9, 1))
-    assert _totals(streams) == [0] * 6
-    assert [s.frames for s in streams] == [0] * 6
-    batch.push(streams, _tokens(*range(4), 0, 0))
     assert _totals(streams) == [1] * 6
+    assert [s.frames for s in streams] == [1] * 6
+    batch.push(streams, _tokens(*range(4), 0, 0))
+    assert _totals(streams) == [2] * 6
 
 
 def test_a_long_push_that_fails_midway_leaves_the_stream_where_it_was(table):

@@ -20,7 +20,6 @@ from rnnedge_runtime.batch.seats import Seats
 from rnnedge_runtime.batch.stream import BatchStream, slot_of
 from rnnedge_runtime.batch.table import Slots, SlotTable, by_row
 from rnnedge_runtime.contract import BATCH, TIME
-from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.runs import OnNonfinite
 from rnnedge_runtime.snapshot import pack, unpack
@@ -44,6 +43,8 @@ class Batch:
     Attributes:
         model: what runs.
         slots: how many streams there can be.
+        rows: how many of them one run takes at most.
+        queue: how many pushes of one stream may wait.
     """
 
     def __init__(
@@ -74,18 +75,20 @@ class Batch:
         self._gives_array = len(contract.inputs) == len(contract.outputs) == 1
         most = max(most_frames // contract.chunk_multiple, 1) * contract.chunk_multiple
         self._most = min(most, contract.chunk_most or most)
-        rows = min(rows, slots)
-        self._table = SlotTable(contract.states, slots, rows, model.initial_state(1))
-        self._rows = RowRunner(model, self._table, slots, rows, workers)
+        self.rows = min(rows, slots)
+        self.queue = queue
+        self._table = SlotTable(contract.states, slots, self.rows, model.initial_state(1))
+        self._rows = RowRunner(model, self._table, slots, self.rows, workers)
         self._seats = Seats(contract, self._table, slots)
         self._jobs = JobRunner(
             contract, self._table, self._seats, self._rows, self._most, on_nonfinite
         )
-        self._queue = JobQueue(queue)
+        self._waiting = JobQueue(queue)
         self._known: dict[tuple[Any, ...], Sizes] = {}  # what pushes measured, by their shapes
         self._free = list(range(slots - 1, -1, -1))
         self._lock = threading.RLock()  # of the states; held through a run
-        self._warm_up(frames)
+        multiple = contract.chunk_multiple
+        self._rows.warm_up(min(-(-frames // multiple) * multiple, self._most))
 
     def __repr__(self) -> str:
         return f"<Batch of {self.model!r}, {self.slots - len(self._free)} of {self.slots} slots>"
@@ -109,7 +112,7 @@ class Batch:
     @property
     def ready(self) -> int:
         """How many streams have something that waits to be run."""
-        return len(self._queue)
+        return len(self._waiting)
 
     @property
     def bytes_per_slot(self) -> int:
@@ -188,16 +191,16 @@ class Batch:
     def close(self) -> None:
         """Ends the worker threads; pushes that wait fail."""
         with self._lock:
-            self.deliver(self._queue.drop_all("the batch has been closed"))
+            self.deliver(self._waiting.drop_all("the batch has been closed"))
             self._rows.close()
 
     def submit(self, stream: BatchStream, inputs: Inputs | None, future: Waiter) -> None:
         """`BatchStream.push`, or its flush if `inputs` is None, with a future of any kind."""
         slot = slot_of(stream)
-        if self._seats.is_ended[slot] and not self._queue.has(slot):
+        if self._seats.is_ended[slot] and not self._waiting.has(slot):
             refuse_ended("BatchStream.push", is_ended=True)
         if inputs is None:
-            self._queue.submit(Job("flush", slot, future))
+            self._waiting.submit(Job("flush", slot, future))
             return
         arrays = by_name(self._contract.inputs, inputs)
         given = tuple(arrays.values())
@@ -211,17 +214,17 @@ class Batch:
             nonfinite.refuse(self._contract.inputs, given)
         if sizes[TIME] == 0:
             empty_outputs(self._contract.outputs, sizes)  # where there are none, it says so
-        self._queue.submit(Job("push", slot, future, given, sizes))
+        self._waiting.submit(Job("push", slot, future, given, sizes))
 
     def take(self) -> list[Job]:
         """The jobs of a tick. `tick` is this, `run_jobs` and `deliver`."""
-        return self._queue.take()
+        return self._waiting.take()
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
         """The part of a tick that takes time; any thread may do it."""
         with self._lock:
             self._jobs.run(jobs)
-            self._queue.put_back(jobs)
+            self._waiting.put_back(jobs)
 
     def deliver(self, jobs: Sequence[Job]) -> None:
         """Tells those who wait; asyncio's futures want it in their loop's thread."""
@@ -243,8 +246,8 @@ class Batch:
         """See `BatchStream.reset`."""
         slot = slot_of(stream)
         with self._lock:
-            if self._queue.has(slot):
-                self._queue.submit(Job("reset", slot, Future()))
+            if self._waiting.has(slot):
+                self._waiting.submit(Job("reset", slot, Future()))
             else:
                 self._seats.begin(np.array([slot]))
 
@@ -252,7 +255,7 @@ class Batch:
         """See `BatchStream.leave`."""
         slot = slot_of(stream)
         with self._lock:
-            self.deliver(self._queue.drop(slot, "the stream has left"))
+            self.deliver(self._waiting.drop(slot, "the stream has left"))
             stream.slot = None
             self._free.append(slot)
 
@@ -289,23 +292,13 @@ class Batch:
         return np.array(slots, np.intp)
 
     def _refuse_waiting(self, slots: Sequence[int]) -> None:
-        if len(self._queue) and any(map(self._queue.has, slots)):
-            slot = next(filter(self._queue.has, slots))
+        if len(self._waiting) and any(map(self._waiting.has, slots)):
+            slot = next(filter(self._waiting.has, slots))
             raise InputError(
                 "pushes of this stream wait for their turn",
                 where=f"BatchStream in slot {slot}",
                 fix="tick() until none waits",
             )
-
-    def _warm_up(self, frames: int) -> None:
-        """Runs every batch size once, at the usual number of frames."""
-        multiple = self._contract.chunk_multiple
-        frames = min(-(-frames // multiple) * multiple, self._most)
-        dims = [dim for port in self._contract.inputs for dim in port.shape]
-        sizes = {split_dim(dim)[1]: 1 for dim in dims if isinstance(dim, str)} | {TIME: frames}
-        arrays = [np.zeros(shape_of(p, sizes | {BATCH: 1}), p.dtype) for p in self._contract.inputs]
-        sizes.pop(BATCH, None)
-        self._rows.warm_up(sizes, list(map(by_row, self._contract.inputs, arrays)))
 
     def _give(self, outputs: dict[str, Array]) -> Outputs:
         return next(iter(outputs.values())) if self._gives_array else outputs

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from rnnedge_runtime.arrays import Array, Sizes, shape_of
 from rnnedge_runtime.batch.lane import Lane
 from rnnedge_runtime.batch.table import Slots, SlotTable, by_row
-from rnnedge_runtime.contract import BATCH
+from rnnedge_runtime.contract import BATCH, TIME
+from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.providers import CPU
 
@@ -97,18 +98,17 @@ class RowRunner:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def warm_up(self, sizes: Sizes, inputs: Sequence[Array]) -> None:
-        """Binds and runs every batch size once; what the runs give is dropped.
-
-        Args:
-            sizes: what the symbols stand for, batch aside.
-            inputs: one row of each input, by row.
-        """
+    def warm_up(self, frames: int) -> None:
+        """Binds and runs every batch size once, on zeros; what the runs give is dropped."""
+        ports = self._contract.inputs
+        dims = [dim for port in ports for dim in port.shape if isinstance(dim, str)]
+        sizes = {split_dim(dim)[1]: 1 for dim in dims} | {TIME: frames}
+        sizes.pop(BATCH, None)
         for lane in self._lanes:
             for size in lane.sizes:
                 run = lane.run(size, sizes)
-                for staged, array in zip(run.inputs, inputs, strict=True):
-                    staged[...] = array
+                for staged in run.inputs:
+                    staged[...] = 0
                 run()
 
     def _share(
