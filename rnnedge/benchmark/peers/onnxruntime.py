@@ -1,0 +1,27 @@
+"""Plain onnxruntime: ``session.run`` with numpy arrays by name, as its documentation has it."""
+
+from __future__ import annotations
+
+from rnnedge.benchmark.peers.feedback import fed_back
+from rnnedge.benchmark.peers.protocol import PeerStep
+from rnnedge.benchmark.subject import Subject
+
+
+class PlainOnnxruntime:
+    """Default session options, but for the number of threads."""
+
+    name = "onnxruntime session.run"
+    module = package = "onnxruntime"
+    install = "pip install onnxruntime"
+
+    def prepare(self, subject: Subject) -> PeerStep:
+        """See `Peer`."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = subject.threads
+        session = ort.InferenceSession(
+            str(subject.path), options, providers=["CPUExecutionProvider"]
+        )
+        names = [output.name for output in session.get_outputs()]
+        return fed_back(subject, lambda feeds: session.run(None, feeds), names)

@@ -1,0 +1,122 @@
+"""`rnnedge bench`: how fast a model is on this machine, and beside whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnnedge.cli import _output
+from rnnedge.cli._options import (
+    ForceFlag,
+    JsonFlag,
+    ModelArgument,
+    ProviderOption,
+    SeedOption,
+    ThreadsOption,
+)
+from rnnedge.cli._output import ExitCode
+
+
+def bench(
+    file: ModelArgument,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES",
+            min=1,
+            help="Frames per call (default: 10 ms, or 1 without a sample rate, in whole runs).",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a call.")] = 1,
+    hop_ms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS",
+            help="Milliseconds of signal from one input frame to the next (default: the file's).",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="About how long to measure.")] = 6.0,
+    calls: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Time so many calls of each thing at most."),
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep/--no-sweep", help="Try other chunk lengths and batches, too.")
+    ] = True,
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Time the other runtimes that are installed by turns, too."),
+    ] = False,
+    max_p99_ms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS", help="Budget: exit code 1 if one call in a hundred takes longer."
+        ),
+    ] = None,
+    max_rtf: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Budget: processing time divided by signal time, of the median call."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result as JSON, too.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write it as Markdown; - for stdout, in place of the table."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw how the times are distributed, and the deadline: .png, .svg or .pdf.",
+        ),
+    ] = None,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    force: ForceFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Measure how fast a model is on this machine.
+
+    Calls are timed back to back and at the signal's cadence, cold and warm, for other chunks and
+    batches; with what they cost in memory and processor time, what the physical limit is, and what
+    bounds them. Below a real-time factor of 1 a model is faster than its signal.
+    """
+    to_stdout = markdown == _output.STANDARD_STREAM
+    if to_stdout and json:
+        raise typer.BadParameter("stdout takes one of --json and --markdown -")
+
+    from rnnedge.benchmark import BenchOptions
+    from rnnedge.benchmark import bench as measure
+    from rnnedge.report.bench import BenchSummary
+
+    for option, path in (("--save", save), ("--markdown", markdown), ("--plot", plot)):
+        if path is not None:
+            _output.check_overwrite(path, force=force, option=option)
+    options = BenchOptions(
+        chunk=chunk,
+        batch=batch,
+        hop_ms=hop_ms,
+        provider=provider,
+        threads=threads,
+        seconds=seconds,
+        calls=calls,
+        sweep=sweep,
+        max_p99_ms=max_p99_ms,
+        max_rtf=max_rtf,
+        seed=seed,
+    )
+    report = measure(file, options, peers=peers)
+    summary = BenchSummary(report)
+    _output.emit(summary, json=json)
+    if not report.passed:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+    _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
