@@ -3,6 +3,7 @@
 from rnnedge.benchmark.bench import bench
 from rnnedge.benchmark.errors import BenchError
 from rnnedge.benchmark.options import BenchOptions
+from rnnedge.benchmark.peers.torch_module import Against
 from rnnedge.benchmark.result import BenchReport
 
-__all__ = ["BenchError", "BenchOptions", "BenchReport", "bench"]
+__all__ = ["Against", "BenchError", "BenchOptions", "BenchReport", "bench"]

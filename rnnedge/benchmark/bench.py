@@ -15,7 +15,8 @@ from rnnedge.benchmark.diagnosis import diagnose
 from rnnedge.benchmark.memory import measure_memory, resident_bytes
 from rnnedge.benchmark.options import BenchOptions
 from rnnedge.benchmark.pace import Paced, pace
-from rnnedge.benchmark.peers.run import ready_peers
+from rnnedge.benchmark.peers.run import known_peers, ready_peers
+from rnnedge.benchmark.peers.torch_module import Against
 from rnnedge.benchmark.result import BenchReport, Called, Cold
 from rnnedge.benchmark.roofline import READING, Reading
 from rnnedge.benchmark.subject import Subject
@@ -38,6 +39,7 @@ def bench(
     options: BenchOptions | None = None,
     *,
     peers: bool = False,
+    against: Against | None = None,
 ) -> BenchReport:
     """Measures a streaming model file on this machine.
 
@@ -46,6 +48,7 @@ def bench(
         options: how; ``BenchOptions(hop_ms=10, max_rtf=0.5)``.
         peers: also run the other runtimes that are installed, after checking that they compute
             the same.
+        against: the module that the file was made from: PyTorch is among the peers then.
 
     Raises:
         BenchError: the options do not suit the file.
@@ -59,7 +62,7 @@ def bench(
     cost = cost_per_frame(graph, subject.model.contract)
     weight_bytes = cost.weight_bytes * cost.frames * subject.runs
     reading = Reading(weight_bytes) if weight_bytes else None
-    outcomes, others = ready_peers(subject) if peers else ((), {})
+    outcomes, others = ready_peers(subject, known_peers(against)) if peers else ((), {})
     step = subject.step()
     times = take_turns(
         {_OURS: step, **others, **({} if reading is None else reading.steps)},

@@ -95,7 +95,7 @@ def _bound(timings: Timings, limit: Limit | None, chunks: Sequence[Point]) -> Fi
     if fixed >= _FIXED_SHARE:
         return Finding(
             "overhead-bound",
-            f"{fixed:.0%} of a call of {chunks[0].frames} frames is the same however many it takes. "
+            f"{fixed:.0%} of a call of {chunks[0].frames} frames is the same for more of them. "
             f"Fewer and larger operators help{_cheaper(chunks)}",
         )
     return Finding(

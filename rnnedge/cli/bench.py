@@ -9,14 +9,19 @@ import typer
 
 from rnnedge.cli import _output
 from rnnedge.cli._options import (
+    ArgumentOption,
     ForceFlag,
     JsonFlag,
     ModelArgument,
     ProviderOption,
     SeedOption,
+    StatesOption,
     ThreadsOption,
+    WeightsKeyOption,
+    WeightsOption,
 )
 from rnnedge.cli._output import ExitCode
+from rnnedge.cli._source import load_source
 
 
 def bench(
@@ -50,6 +55,17 @@ def bench(
         bool,
         typer.Option("--peers", help="Time the other runtimes that are installed by turns, too."),
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="With --peers: what makes the PyTorch module, model.py:make_model, to time torch.",
+        ),
+    ] = None,
+    arg: ArgumentOption = None,
+    weights: WeightsOption = None,
+    weights_key: WeightsKeyOption = None,
+    state: StatesOption = None,
     max_p99_ms: Annotated[
         float | None,
         typer.Option(
@@ -90,11 +106,15 @@ def bench(
     batches; with what they cost in memory and processor time, what the physical limit is, and what
     bounds them. Below a real-time factor of 1 a model is faster than its signal.
     """
+    if against is not None and not peers:
+        raise typer.BadParameter("--against needs --peers")
+    if against is None and any((arg, weights, weights_key, state)):
+        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")
     to_stdout = markdown == _output.STANDARD_STREAM
     if to_stdout and json:
         raise typer.BadParameter("stdout takes one of --json and --markdown -")
 
-    from rnnedge.benchmark import BenchOptions
+    from rnnedge.benchmark import Against, BenchOptions
     from rnnedge.benchmark import bench as measure
     from rnnedge.report.bench import BenchSummary
 
@@ -114,7 +134,10 @@ def bench(
         max_rtf=max_rtf,
         seed=seed,
     )
-    report = measure(file, options, peers=peers)
+    module = None
+    if against is not None:
+        module = Against(load_source(against, arg, weights, weights_key)[0], state or ())
+    report = measure(file, options, peers=peers, against=module)
     summary = BenchSummary(report)
     _output.emit(summary, json=json)
     if not report.passed:

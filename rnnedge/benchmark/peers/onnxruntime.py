@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rnnedge.benchmark.peers.feedback import fed_back
-from rnnedge.benchmark.peers.protocol import PeerStep
+from rnnedge.benchmark.peers.protocol import Prepared
 from rnnedge.benchmark.subject import Subject
 
 
@@ -14,7 +16,7 @@ class PlainOnnxruntime:
     module = package = "onnxruntime"
     install = "pip install onnxruntime"
 
-    def prepare(self, subject: Subject) -> PeerStep:
+    def prepare(self, subject: Subject) -> Prepared:
         """See `Peer`."""
         import onnxruntime as ort
 
@@ -24,4 +26,5 @@ class PlainOnnxruntime:
             str(subject.path), options, providers=["CPUExecutionProvider"]
         )
         names = [output.name for output in session.get_outputs()]
-        return fed_back(subject, lambda feeds: session.run(None, feeds), names)
+        step = fed_back(subject, lambda feeds: session.run(None, feeds), names, np.asarray)
+        return Prepared(step)

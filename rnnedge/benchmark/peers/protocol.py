@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from rnnedge.benchmark.subject import Subject
@@ -10,6 +11,19 @@ from rnnedge.parity.measure import Array
 
 PeerStep: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Inputs of one call to its outputs, both numpy and by name; it carries its own state."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A peer that has the model, at its initial state.
+
+    Attributes:
+        step: one call.
+        note: what is to be said of how the model is run; may be empty.
+    """
+
+    step: PeerStep
+    note: str = ""
 
 
 class CannotRunError(Exception):
@@ -26,12 +40,16 @@ class Peer(Protocol):
         install: how to install it.
     """
 
-    name: str
-    module: str
-    package: str
-    install: str
+    @property
+    def name(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def module(self) -> str: ...  # noqa: D102
+    @property
+    def package(self) -> str: ...  # noqa: D102
+    @property
+    def install(self) -> str: ...  # noqa: D102
 
-    def prepare(self, subject: Subject) -> PeerStep:
+    def prepare(self, subject: Subject) -> Prepared:
         """Loads the model and gives its step, from the initial state.
 
         Raises:

@@ -13,15 +13,17 @@ from math import ceil
 import numpy as np
 
 from rnnedge.benchmark.peers.onnxruntime import PlainOnnxruntime
+from rnnedge.benchmark.peers.openvino import OpenVino
 from rnnedge.benchmark.peers.outcome import Outcome, Status
 from rnnedge.benchmark.peers.protocol import CannotRunError, Peer, PeerStep
+from rnnedge.benchmark.peers.torch_module import Against, TorchModule
+from rnnedge.benchmark.peers.tract import Tract
 from rnnedge.benchmark.subject import Subject, repeated
 from rnnedge.benchmark.trials import Step
 from rnnedge.parity.measure import Array
 from rnnedge.parity.playback import frames_of
 from rnnedge_runtime import Contract
 
-PEERS: tuple[Peer, ...] = (PlainOnnxruntime(),)
 ALLOWED = 1e-3
 """How far a peer's outputs may be from ours, in parts of the largest of ours: it has to be the same
 function, not the same rounding; half precision is farther."""
@@ -29,9 +31,18 @@ _CALLS = 12
 _FRAMES = 24
 
 
-def ready_peers(
-    subject: Subject, peers: tuple[Peer, ...] = PEERS
-) -> tuple[list[Outcome], dict[str, Step]]:
+def known_peers(against: Against | None) -> tuple[Peer, ...]:
+    """All runtimes that can be asked; those of PyTorch's need the module."""
+    return (
+        PlainOnnxruntime(),
+        OpenVino(),
+        Tract(),
+        TorchModule(against),
+        TorchModule(against, compiled=True),
+    )
+
+
+def ready_peers(subject: Subject, peers: Sequence[Peer]) -> tuple[list[Outcome], dict[str, Step]]:
     """Loads the peers, compares each with ours, and gives the steps of those that agree.
 
     Returns:
@@ -58,8 +69,8 @@ def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step |
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            step = peer.prepare(subject)
-            apart = check.distance(step)
+            prepared = peer.prepare(subject)
+            apart = check.distance(prepared.step)
     except CannotRunError as error:
         return left_out("cannot run it", str(error))
     except Exception as error:  # each runtime has exceptions of its own
@@ -67,8 +78,9 @@ def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step |
         return left_out("cannot run it", text[:300])
     if not apart <= ALLOWED:
         return left_out("computes something else", f"differs by {apart:.1e} of the largest output")
-    inputs = cycle(subject.inputs())
-    detail = f"equal to {apart:.1e} of the largest output"
+    inputs, step = cycle(subject.inputs()), prepared.step
+    detail = f"{prepared.note}, " if prepared.note else ""
+    detail += f"differs by {apart:.1e} of the largest output at most"
     return Outcome(peer.name, installed, "timed", detail), lambda: step(next(inputs))
 
 
