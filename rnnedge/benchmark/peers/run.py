@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,10 +11,13 @@ from math import ceil
 
 import numpy as np
 
+from rnnedge.benchmark.peers.executorch import ExecuTorch
+from rnnedge.benchmark.peers.litert import LiteRt
 from rnnedge.benchmark.peers.onnxruntime import PlainOnnxruntime
 from rnnedge.benchmark.peers.openvino import OpenVino
 from rnnedge.benchmark.peers.outcome import Outcome, Status
 from rnnedge.benchmark.peers.protocol import CannotRunError, Peer, PeerStep
+from rnnedge.benchmark.peers.quiet import silent
 from rnnedge.benchmark.peers.torch_module import Against, TorchModule
 from rnnedge.benchmark.peers.tract import Tract
 from rnnedge.benchmark.subject import Subject, repeated
@@ -39,6 +41,8 @@ def known_peers(against: Against | None) -> tuple[Peer, ...]:
         Tract(),
         TorchModule(against),
         TorchModule(against, compiled=True),
+        LiteRt(against),
+        ExecuTorch(against),
     )
 
 
@@ -67,8 +71,7 @@ def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step |
         return Outcome(peer.name, installed, status, detail), None
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             prepared = peer.prepare(subject)
             apart = check.distance(prepared.step)
     except CannotRunError as error:
