@@ -8,6 +8,8 @@ from typing import Any
 from rnnedge.benchmark.pace import Paced
 from rnnedge.benchmark.timings import Timings
 
+_QUANTITIES = {"max_p99_ms": ("p99", " ms"), "max_rtf": ("real-time factor", "")}
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -31,9 +33,9 @@ class Budget:
         return self.measured <= self.allowed
 
     def __str__(self) -> str:
-        what = self.name.removeprefix("max_").replace("_", " ")
-        text = f"{what} {self.measured:.4g} of {self.of}, allowed {self.allowed:.4g}"
-        return text if self.passed else f"{text}: {self.measured / self.allowed:.3g} times too much"
+        what, unit = _QUANTITIES[self.name]
+        text = f"{what} {self.measured:.4g}{unit} of {self.of}, allowed {self.allowed:.4g}{unit}"
+        return text if self.passed else f"{text}: {self.measured / self.allowed:.3g} times as much"
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, and the verdict."""

@@ -1,13 +1,13 @@
 """What the numbers mean, in words.
 
-1. Memory-bound: reading the weights once takes at least half of a call.
-2. Overhead-bound: otherwise, at least 60 % of a call is the same however many frames it takes. The
-   sweep over chunks tells: the time of c frames is taken as ``fixed + c * each`` through the
-   shortest and the longest chunk.
-3. Compute-bound: neither.
-4. Noisy machine: medians of the run's fifths differ by more than a quarter, or one call in ten
+1. A call is divided in three: reading the weights once; its own cost beside that, which is the
+   same however many frames it takes; and arithmetic, the rest. The largest part names it:
+   memory-bound, overhead-bound, compute-bound. The sweep over chunks tells the call's own cost: the
+   time of c frames is taken as ``fixed + c * each`` through the shortest and the longest chunk.
+2. Without a sweep, only a call of which reading takes half or more is named.
+3. Noisy machine: medians of the run's fifths differ by more than a quarter, or one call in ten
    takes half as long again as the median.
-5. Paced calls that take a quarter longer than those back to back are told.
+4. Paced calls that take a quarter longer than those back to back are told.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from rnnedge.benchmark.sweeps import Point
 from rnnedge.benchmark.timings import Timings
 
 _MEMORY_SHARE = 0.5
-_FIXED_SHARE = 0.6
 _DRIFT = 1.25
 _SPREAD = 1.5
 _SLOWER = 1.25
+_FEWER = "Fewer bytes help (int8 weights, a smaller layer), or streams that share a read in a batch"
+_LARGER = "Fewer and larger operators help"
+_SMALLER = "A smaller network helps"
 
 
 @dataclass(frozen=True)
@@ -81,27 +83,20 @@ def _frames(point: Point) -> int:
 
 
 def _bound(timings: Timings, limit: Limit | None, chunks: Sequence[Point]) -> Finding | None:
-    p50, reading_us = timings.p50_us, 0.0 if limit is None else limit.limit_us
-    if reading_us >= _MEMORY_SHARE * p50:
-        return Finding(
-            "memory-bound",
-            f"reading the weights once takes {reading_us:.3g} of {p50:.3g} µs. Fewer bytes help: "
-            f"int8 weights, a smaller layer; or a read that is shared: by a batch of streams"
-            f"{_cheaper(chunks)}",
-        )
+    reading = 0.0 if limit is None else min(limit.limit_us / timings.p50_us, 1)
     fixed = fixed_share(chunks)
     if fixed is None:
-        return None
-    if fixed >= _FIXED_SHARE:
-        return Finding(
-            "overhead-bound",
-            f"{fixed:.0%} of a call of {chunks[0].frames} frames is the same for more of them. "
-            f"Fewer and larger operators help{_cheaper(chunks)}",
-        )
+        if reading < _MEMORY_SHARE:
+            return None
+        return Finding("memory-bound", f"reading the weights is {reading:.0%} of a call. {_FEWER}")
+    own = max(fixed - reading, 0)
+    parts = {"memory-bound": reading, "overhead-bound": own, "compute-bound": 1 - reading - own}
+    kind = max(parts, key=lambda name: parts[name])
+    advice = {"memory-bound": _FEWER, "overhead-bound": _LARGER, "compute-bound": _SMALLER}[kind]
     return Finding(
-        "compute-bound",
-        f"{fixed:.0%} of a call of {chunks[0].frames} frames is the call's own, and reading the "
-        f"weights takes {reading_us / p50:.0%}: the rest is arithmetic. A smaller network helps",
+        kind,
+        f"reading the weights is {reading:.0%} of a call, what no number of frames changes {own:.0%}, "
+        f"arithmetic {parts['compute-bound']:.0%}. {advice}{_cheaper(chunks)}",
     )
 
 
@@ -114,8 +109,9 @@ def _cheaper(chunks: Sequence[Point]) -> str:
     if gain < 1.2:
         return ""
     return (
-        f", or {best.frames} frames per call: {best.us_per_frame:.3g} µs per frame instead of "
-        f"{first.us_per_frame:.3g}, {best.frames - first.frames} frames later"
+        f"; so do {best.frames} frames per call, {best.us_per_frame:.3g} µs each instead of "
+        f"{first.us_per_frame:.3g}, at the price of "
+        f"{best.frames - first.frames} frames of latency"
     )
 
 
@@ -123,12 +119,13 @@ def _noise(timings: Timings, control: Timings | None) -> Finding | None:
     signs = _signs(timings)
     if not signs:
         return None
-    ours = "" if control is None else "; the model alone: a product of fixed size was steady"
-    if control is not None and _signs(control):
-        ours = "; so it was with a product of fixed size, so it is the machine"
+    other = ""
+    if control is not None:
+        steady = "swayed, too" if _signs(control) else "was steady"
+        other = f". A matrix product of fixed size, by turns with it, {steady}"
     return Finding(
         "noisy-machine",
-        f"{' and '.join(signs)}{ours}. Compare medians of one run only, and run again when idle",
+        f"{' and '.join(signs)}{other}. Compare medians of one run only; run again when it is idle",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from rnnedge.cli._options import (
 )
 from rnnedge.cli._output import ExitCode
 from rnnedge.cli._source import load_source
+
+if TYPE_CHECKING:
+    from rnnedge.benchmark import BenchReport
 
 
 def bench(
@@ -106,10 +109,8 @@ def bench(
     batches; with what they cost in memory and processor time, what the physical limit is, and what
     bounds them. Below a real-time factor of 1 a model is faster than its signal.
     """
-    if against is not None and not peers:
-        raise typer.BadParameter("--against needs --peers")
-    if against is None and any((arg, weights, weights_key, state)):
-        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")
+    of_module = (arg, weights, weights_key, state)
+    _check_together(against, of_module, peers=peers)
     to_stdout = markdown == _output.STANDARD_STREAM
     if to_stdout and json:
         raise typer.BadParameter("stdout takes one of --json and --markdown -")
@@ -117,10 +118,9 @@ def bench(
     from rnnedge.benchmark import Against, BenchOptions
     from rnnedge.benchmark import bench as measure
     from rnnedge.report.bench import BenchSummary
+    from rnnedge.report.bench_markdown import to_markdown
 
-    for option, path in (("--save", save), ("--markdown", markdown), ("--plot", plot)):
-        if path is not None:
-            _output.check_overwrite(path, force=force, option=option)
+    _check_files(save, markdown, plot, force=force)
     options = BenchOptions(
         chunk=chunk,
         batch=batch,
@@ -139,7 +139,61 @@ def bench(
         module = Against(load_source(against, arg, weights, weights_key)[0], state or ())
     report = measure(file, options, peers=peers, against=module)
     summary = BenchSummary(report)
-    _output.emit(summary, json=json)
+    if to_stdout:
+        print(to_markdown(report), end="", flush=True)
+    else:
+        _output.emit(summary, json=json)
+    _write(report, save, None if to_stdout else markdown, plot)
     if not report.passed:
+        _say_broken(report)
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
+
+
+def _check_together(against: str | None, of_module: tuple[object, ...], *, peers: bool) -> None:
+    if against is not None and not peers:
+        raise typer.BadParameter("--against needs --peers")
+    if against is None and any(of_module):
+        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")
+
+
+def _check_files(
+    save: Path | None, markdown: Path | None, plot: Path | None, *, force: bool
+) -> None:
+    """Before anything is measured for them."""
+    from rnnedge.report.plot import check_plot
+
+    if _output.STANDARD_STREAM in (save, plot):
+        raise typer.BadParameter("--save and --plot name files; --json prints the same on stdout")
+    for option, path in (("--save", save), ("--markdown", markdown), ("--plot", plot)):
+        if path is not None:
+            _output.check_overwrite(path, force=force, option=option)
+    if plot is not None:
+        check_plot(plot, option="--plot")
+
+
+def _write(
+    report: BenchReport, save: Path | None, markdown: Path | None, plot: Path | None
+) -> None:
+    """The files that were asked for; each is whole, or not there."""
+    from rnnedge.report.bench_markdown import to_markdown
+    from rnnedge.report.bench_plot import plot_bench
+
+    if save is not None:
+        with _output.replacing(save) as part:
+            part.write_text(_output.to_json(report.to_dict()) + "\n", encoding="utf-8")
+    if markdown is not None:
+        with _output.replacing(markdown) as part:
+            part.write_text(to_markdown(report), encoding="utf-8")
+    if plot is not None:
+        with _output.replacing(plot) as part:
+            plot_bench(part, report, kind=plot.suffix[1:].lower())
+    for path in (save, markdown, plot):
+        if path is not None:
+            _output.say(f"wrote {path}")
+
+
+def _say_broken(report: BenchReport) -> None:
+    for budget in report.budgets:
+        if not budget.passed:
+            _output.say(f"budget broken: {budget}")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rnnedge.report.tables import new_list, new_table
-from rnnedge.report.units import bytes_text, count_text
+from rnnedge.report.units import bytes_text, frames_text
 
 if TYPE_CHECKING:
     from rnnedge.benchmark.result import BenchReport
@@ -84,7 +84,7 @@ def head(report: BenchReport) -> Iterator[tuple[str, str]]:
     provider = called.provider.removesuffix("ExecutionProvider")
     threads = "1 thread" if called.threads == 1 else f"{called.threads} threads"
     yield "model", f"{called.file}, {called.nodes} operators, on {provider}, {threads}"
-    frames = "1 frame" if called.frames == 1 else f"{count_text(called.frames)} frames"
+    frames = frames_text(called.frames)
     signal = "" if called.signal_us is None else f", {number(called.signal_us / 1e3)} ms of signal"
     yield "one call", f"{frames}, batch {called.batch}{signal}"
     packages = machine["packages"]
@@ -129,7 +129,7 @@ def sweeps(report: BenchReport) -> Iterator[tuple[str, Mapping[str, Point]]]:
         yield f"frames per call, batch {report.called.batch}", points
     if report.batches:
         points = {str(point.batch): point for point in report.batches}
-        yield f"batch, {count_text(report.called.frames)} frames per call", points
+        yield f"batch, {frames_text(report.called.frames)} per call", points
 
 
 def _sweep(title: str, points: Mapping[str, Point]) -> Table:
