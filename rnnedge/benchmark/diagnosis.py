@@ -95,7 +95,7 @@ def _bound(timings: Timings, limit: Limit | None, chunks: Sequence[Point]) -> Fi
     advice = {"memory-bound": _FEWER, "overhead-bound": _LARGER, "compute-bound": _SMALLER}[kind]
     return Finding(
         kind,
-        f"reading the weights is {reading:.0%} of a call, what no number of frames changes {own:.0%}, "
+        f"reading the weights is {reading:.0%} of a call, what frames do not change {own:.0%}, "
         f"arithmetic {parts['compute-bound']:.0%}. {advice}{_cheaper(chunks)}",
     )
 
