@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -15,7 +15,7 @@ from rnnedge.benchmark.diagnosis import diagnose
 from rnnedge.benchmark.memory import measure_memory, resident_bytes
 from rnnedge.benchmark.options import BenchOptions
 from rnnedge.benchmark.pace import Paced, pace
-from rnnedge.benchmark.peers.run import known_peers, ready_peers
+from rnnedge.benchmark.peers.run import choose_peers, ready_peers
 from rnnedge.benchmark.peers.torch_module import Against
 from rnnedge.benchmark.result import BenchReport, Called, Cold
 from rnnedge.benchmark.roofline import READING, Reading
@@ -38,23 +38,25 @@ def bench(
     path: str | PathLike[str],
     options: BenchOptions | None = None,
     *,
-    peers: bool = False,
+    peers: bool | Sequence[str] = False,
     against: Against | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
 ) -> BenchReport:
     """Measures a streaming model file on this machine.
 
     Args:
         path: of the file.
         options: how; ``BenchOptions(hop_ms=10, max_rtf=0.5)``.
-        peers: also run the other runtimes that are installed, after checking that they compute
-            the same.
+        peers: also run the other runtimes that are installed, all or those named, after checking
+            that they compute the same.
         against: the module that the file was made from: PyTorch is among the peers then.
+        on_progress: told of what takes long.
 
     Raises:
-        BenchError: the options do not suit the file.
+        BenchError: the options do not suit the file, or there is no such peer.
         RnnEdgeError: the file cannot be loaded, or runs whole sequences only.
     """
-    options = options or BenchOptions()
+    options, asked = options or BenchOptions(), choose_peers(peers, against)
     subject, cold, grown = _open(Path(path), options)
     graph = load_model(subject.path)
     called = _called(subject, options, sum(1 for _ in walk(graph.graph)))
@@ -62,7 +64,7 @@ def bench(
     cost = cost_per_frame(graph, subject.model.contract)
     weight_bytes = cost.weight_bytes * cost.frames * subject.runs
     reading = Reading(weight_bytes) if weight_bytes else None
-    outcomes, others = ready_peers(subject, known_peers(against)) if peers else ((), {})
+    outcomes, others = ready_peers(subject, asked, on_progress) if asked else ([], {})
     step = subject.step()
     times = take_turns(
         {_OURS: step, **others, **({} if reading is None else reading.steps)},

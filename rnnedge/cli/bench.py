@@ -58,6 +58,15 @@ def bench(
         bool,
         typer.Option("--peers", help="Time the other runtimes that are installed by turns, too."),
     ] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="NAME",
+            help="Only this one: onnxruntime, openvino, tract, torch, torch.compile, litert, "
+            "executorch; repeatable.",
+        ),
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -110,7 +119,8 @@ def bench(
     bounds them. Below a real-time factor of 1 a model is faster than its signal.
     """
     of_module = (arg, weights, weights_key, state)
-    _check_together(against, of_module, peers=peers)
+    asked = peer or peers
+    _check_together(against, of_module, has_peers=bool(asked))
     to_stdout = markdown == _output.STANDARD_STREAM
     if to_stdout and json:
         raise typer.BadParameter("stdout takes one of --json and --markdown -")
@@ -137,7 +147,7 @@ def bench(
     module = None
     if against is not None:
         module = Against(load_source(against, arg, weights, weights_key)[0], state or ())
-    report = measure(file, options, peers=peers, against=module)
+    report = measure(file, options, peers=asked, against=module, on_progress=_output.say)
     summary = BenchSummary(report)
     if to_stdout:
         print(to_markdown(report), end="", flush=True)
@@ -150,8 +160,8 @@ def bench(
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
 
 
-def _check_together(against: str | None, of_module: tuple[object, ...], *, peers: bool) -> None:
-    if against is not None and not peers:
+def _check_together(against: str | None, of_module: tuple[object, ...], *, has_peers: bool) -> None:
+    if against is not None and not has_peers:
         raise typer.BadParameter("--against needs --peers")
     if against is None and any(of_module):
         raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")

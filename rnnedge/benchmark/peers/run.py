@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import cycle
@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 
+from rnnedge.benchmark.errors import BenchError
 from rnnedge.benchmark.peers.executorch import ExecuTorch
 from rnnedge.benchmark.peers.litert import LiteRt
 from rnnedge.benchmark.peers.onnxruntime import PlainOnnxruntime
@@ -29,24 +30,45 @@ from rnnedge_runtime import Contract
 ALLOWED = 1e-3
 """How far a peer's outputs may be from ours, in parts of the largest of ours: it has to be the same
 function, not the same rounding; half precision is farther."""
+_MOST_TEXT = 160
 _CALLS = 12
 _FRAMES = 24
 
 
-def known_peers(against: Against | None) -> tuple[Peer, ...]:
-    """All runtimes that can be asked; those of PyTorch's need the module."""
-    return (
-        PlainOnnxruntime(),
-        OpenVino(),
-        Tract(),
-        TorchModule(against),
-        TorchModule(against, compiled=True),
-        LiteRt(against),
-        ExecuTorch(against),
-    )
+def choose_peers(asked: bool | Sequence[str], against: Against | None = None) -> tuple[Peer, ...]:
+    """The runtimes to ask.
+
+    Args:
+        asked: all, none, or those of these names.
+        against: the module; PyTorch's runtimes need it.
+
+    Raises:
+        BenchError: there is none of a name.
+    """
+    known: dict[str, Peer] = {
+        "onnxruntime": PlainOnnxruntime(),
+        "openvino": OpenVino(),
+        "tract": Tract(),
+        "torch": TorchModule(against),
+        "torch.compile": TorchModule(against, compiled=True),
+        "litert": LiteRt(against),
+        "executorch": ExecuTorch(against),
+    }
+    if isinstance(asked, bool):
+        return tuple(known.values()) if asked else ()
+    for name in asked:
+        if name not in known:
+            raise BenchError(
+                f"{name!r} is no runtime that is known here",
+                where="--peer",
+                fix=f"name one of {', '.join(known)}",
+            )
+    return tuple(peer for name, peer in known.items() if name in asked)
 
 
-def ready_peers(subject: Subject, peers: Sequence[Peer]) -> tuple[list[Outcome], dict[str, Step]]:
+def ready_peers(
+    subject: Subject, peers: Sequence[Peer], on_progress: Callable[[str], None]
+) -> tuple[list[Outcome], dict[str, Step]]:
     """Loads the peers, compares each with ours, and gives the steps of those that agree.
 
     Returns:
@@ -55,6 +77,10 @@ def ready_peers(subject: Subject, peers: Sequence[Peer]) -> tuple[list[Outcome],
     outcomes, steps = [], {}
     check = _Check.of(subject)
     for peer in peers:
+        if importlib.util.find_spec(peer.module) is None:
+            outcomes.append(Outcome(peer.name, None, "not installed", peer.install))
+            continue
+        on_progress(f"preparing {peer.name}")
         outcome, step = _ready(peer, subject, check)
         outcomes.append(outcome)
         if step is not None:
@@ -63,8 +89,6 @@ def ready_peers(subject: Subject, peers: Sequence[Peer]) -> tuple[list[Outcome],
 
 
 def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step | None]:
-    if importlib.util.find_spec(peer.module.partition(".")[0]) is None:
-        return Outcome(peer.name, None, "not installed", peer.install), None
     installed = _version(peer.package)
 
     def left_out(status: Status, detail: str) -> tuple[Outcome, None]:
@@ -77,14 +101,22 @@ def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step |
     except CannotRunError as error:
         return left_out("cannot run it", str(error))
     except Exception as error:  # each runtime has exceptions of its own
-        text = " ".join(str(error).split()) or type(error).__name__
-        return left_out("cannot run it", text[:300])
+        return left_out("cannot run it", _first_line(error))
+    if np.isnan(apart):
+        return left_out("computes something else", "gives NaN where ours are numbers")
     if not apart <= ALLOWED:
         return left_out("computes something else", f"differs by {apart:.1e} of the largest output")
     inputs, step = cycle(subject.inputs()), prepared.step
     detail = f"{prepared.note}, " if prepared.note else ""
     detail += f"differs by {apart:.1e} of the largest output at most"
     return Outcome(peer.name, installed, "timed", detail), lambda: step(next(inputs))
+
+
+def _first_line(error: Exception) -> str:
+    """What a runtime says first: stacks of its own may follow."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    return f"{type(error).__name__}: {text[:_MOST_TEXT]}{'…' if len(text) > _MOST_TEXT else ''}"
 
 
 def _version(package: str) -> str | None:

@@ -34,12 +34,19 @@ class Tract:
             model.set_output_fact(index, None)
         state = model.into_model().into_runnable().spawn_state()
 
+        # What tract derives from sizes is of a type of its own, which it does not take back.
+        contract = subject.model.contract
+        whole = {s.output for s in contract.states if np.dtype(s.dtype) == np.int64}
+        results = [output.name for output in subject.model.session.get_outputs()]
+        counted = [index for index, name in enumerate(results) if name in whole]
+
         def run(feeds: dict[str, Any]) -> list[Any]:
             given = [_contiguous(feeds[name]) for name in names]
             found: list[Any] = state.run(given)
+            for index in counted:
+                found[index] = found[index].convert_to(tract.DatumType.I64)
             return found
 
-        results = [output.name for output in subject.model.session.get_outputs()]
         return Prepared(fed_back(subject, run, results, lambda tensor: tensor.to_numpy()))
 
 
