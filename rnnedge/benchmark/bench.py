@@ -15,8 +15,9 @@ from rnnedge.benchmark.diagnosis import diagnose
 from rnnedge.benchmark.memory import measure_memory, resident_bytes
 from rnnedge.benchmark.options import BenchOptions
 from rnnedge.benchmark.pace import Paced, pace
+from rnnedge.benchmark.peers.protocol import Peer
 from rnnedge.benchmark.peers.run import choose_peers, ready_peers
-from rnnedge.benchmark.peers.torch_module import Against
+from rnnedge.benchmark.peers.torch_module import Against, threads_restored
 from rnnedge.benchmark.result import BenchReport, Called, Cold
 from rnnedge.benchmark.roofline import READING, Reading
 from rnnedge.benchmark.subject import Subject
@@ -56,8 +57,18 @@ def bench(
         BenchError: the options do not suit the file, or there is no such peer.
         RnnEdgeError: the file cannot be loaded, or runs whole sequences only.
     """
-    options, asked = options or BenchOptions(), choose_peers(peers, against)
-    subject, cold, grown = _open(Path(path), options)
+    asked = choose_peers(peers, against)
+    with threads_restored():
+        return _measure(Path(path), options or BenchOptions(), asked, on_progress)
+
+
+def _measure(
+    path: Path,
+    options: BenchOptions,
+    asked: Sequence[Peer],
+    on_progress: Callable[[str], None],
+) -> BenchReport:
+    subject, cold, grown = _open(path, options)
     graph = load_model(subject.path)
     called = _called(subject, options, sum(1 for _ in walk(graph.graph)))
     memory = measure_memory(subject.model, subject.inputs()[0], options.batch, grown)

@@ -12,7 +12,7 @@ from rnnedge.benchmark.subject import Subject
 class PlainOnnxruntime:
     """Default session options, but for the number of threads."""
 
-    name = "onnxruntime session.run"
+    name = "session.run"
     module = package = "onnxruntime"
     install = "pip install onnxruntime"
 
@@ -27,4 +27,4 @@ class PlainOnnxruntime:
         )
         names = [output.name for output in session.get_outputs()]
         step = fed_back(subject, lambda feeds: session.run(None, feeds), names, np.asarray)
-        return Prepared(step)
+        return Prepared(step, "plain onnxruntime")

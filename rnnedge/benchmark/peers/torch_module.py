@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,18 @@ class Against:
 
     module: nn.Module
     states: Sequence[str] = ()
+
+
+@contextlib.contextmanager
+def threads_restored() -> Iterator[None]:
+    """PyTorch's number of threads is the whole process's: it is as before when all is done."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)
 
 
 def module_of(against: Against | None) -> Against:
