@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnedge.benchmark import BenchOptions, BenchReport, bench
     from rnnedge.parity import ParityReport, verify, verify_golden
     from rnnedge.pipeline import ExportResult, export
     from rnnedge_exporters.scan import scan
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BenchOptions",
+    "BenchReport",
     "Contract",
     "ExportResult",
     "Model",
@@ -25,6 +28,7 @@ __all__ = [
     "RnnEdgeError",
     "Stream",
     "__version__",
+    "bench",
     "export",
     "load",
     "scan",
@@ -33,12 +37,15 @@ __all__ = [
 ]
 
 _HOME = {
+    "BenchOptions": "rnnedge.benchmark",
+    "BenchReport": "rnnedge.benchmark",
     "Contract": "rnnedge_runtime",
     "ExportResult": "rnnedge.pipeline",
     "Model": "rnnedge_runtime",
     "ParityReport": "rnnedge.parity",
     "RnnEdgeError": "rnnedge_runtime",
     "Stream": "rnnedge_runtime",
+    "bench": "rnnedge.benchmark",
     "export": "rnnedge.pipeline",
     "load": "rnnedge_runtime",
     "scan": "rnnedge_exporters.scan",
