@@ -282,8 +282,10 @@ class Batch:
         )
 
     def _slots_of(self, streams: Sequence[BatchStream]) -> Slots:
-        slots = [slot_of(stream) for stream in streams]
-        if any(stream.batch is not self for stream in streams) or len(set(slots)) < len(slots):
+        slots = [stream.slot for stream in streams]
+        if None in slots:
+            slot_of(streams[slots.index(None)])  # says that it has left
+        if {stream.batch for stream in streams} - {self} or len(set(slots)) < len(slots):
             raise InputError(
                 "a stream is given twice, or is of another batch",
                 where="Batch.push(streams, ...)",

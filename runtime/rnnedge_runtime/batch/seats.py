@@ -84,8 +84,8 @@ class Seats:
             self._last[slot] = {port.name: outputs[port.name].copy() for port in self._lasting}
 
     def is_settled(self, slots: Slots) -> bool:
-        """Whether none of the slots needs more than a run: no delay, nothing held, no end."""
-        if self._lasting or self.is_ended[slots].any():
+        """Whether none of the slots, which have not ended, needs more than a run."""
+        if self._lasting:
             return False
         if self._is_plain:
             return True
