@@ -14,11 +14,21 @@ if TYPE_CHECKING:
     from rnnedge.parity import ParityReport, verify, verify_golden
     from rnnedge.pipeline import ExportResult, export
     from rnnedge_exporters.scan import scan
-    from rnnedge_runtime import Contract, Model, RnnEdgeError, Stream, load
+    from rnnedge_runtime import (
+        AsyncBatch,
+        Batch,
+        Contract,
+        Model,
+        RnnEdgeError,
+        Stream,
+        load,
+    )
 
     __version__: str
 
 __all__ = [
+    "AsyncBatch",
+    "Batch",
     "BenchOptions",
     "BenchReport",
     "Contract",
@@ -37,6 +47,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncBatch": "rnnedge_runtime",
+    "Batch": "rnnedge_runtime",
     "BenchOptions": "rnnedge.benchmark",
     "BenchReport": "rnnedge.benchmark",
     "Contract": "rnnedge_runtime",
