@@ -1,0 +1,124 @@
+"""The examples as a device runs them: paced at a hop of 10 ms, and an hour's worth of frames.
+
+* paced: one push every 10 ms, at deadlines that do not move; a push that is not done when the next
+  one is due has missed its deadline. The worst push is told, from when it was due to its end.
+* endurance: as many pushes as an hour has, back to back; the resident set after each tenth, and the
+  median of the last tenth beside that of the second (the first warms up).
+
+Run it: ``python -m benchmarks.examples_live [--seconds 60] [--pushes 360000]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import rnnedge
+from benchmarks.example_models import EXAMPLES, Example
+from rnnedge.benchmark.memory import resident_bytes
+from rnnedge.benchmark.pace import pace
+from rnnedge.benchmark.subject import Subject
+
+HOP_MS = 10.0
+TENTHS = 10
+
+
+@dataclass(frozen=True)
+class Endurance:
+    """An hour's worth of pushes, in tenths.
+
+    Attributes:
+        pushes: in all.
+        median_us: of each tenth.
+        worst_us: of all.
+        resident_bytes: after each tenth.
+    """
+
+    pushes: int
+    median_us: list[float]
+    worst_us: float
+    resident_bytes: list[int]
+
+    @property
+    def drift(self) -> float:
+        """The median of the last tenth beside that of the second."""
+        return self.median_us[-1] / self.median_us[1]
+
+    @property
+    def grown_bytes(self) -> int:
+        """From the end of the first tenth to that of the last."""
+        return self.resident_bytes[-1] - self.resident_bytes[0]
+
+
+def endure(step: Callable[[], object], pushes: int) -> Endurance:
+    medians, resident, worst = [], [], 0
+    clock = time.perf_counter_ns
+    for _ in range(TENTHS):
+        times = [0] * (pushes // TENTHS)
+        for index in range(len(times)):
+            begin = clock()
+            step()
+            times[index] = clock() - begin
+        medians.append(statistics.median(times) / 1000)
+        worst = max(worst, *times)
+        del times
+        resident.append(resident_bytes() or 0)
+    return Endurance(pushes, medians, worst / 1000, resident)
+
+
+def step_of(example: Example, folder: Path) -> Callable[[], object]:
+    path = example.export(folder)
+    subject = Subject(path, rnnedge.load(path), example.frames, batch=1, threads=1, seed=0)
+    return subject.step()
+
+
+def measure(seconds: float, pushes: int) -> list[dict[str, object]]:
+    """Every example, one after the other; `seconds` paced and `pushes` back to back."""
+    results: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for example in EXAMPLES:
+            step = step_of(example, Path(folder))
+            paced = pace(step, period_ms=HOP_MS, seconds=seconds)
+            lasted = endure(step, pushes)
+            results.append(
+                {
+                    "example": example.name,
+                    "frames_per_push": example.frames,
+                    "paced": paced.to_dict(),
+                    "endurance": asdict(lasted)
+                    | {"drift": lasted.drift, "grown_bytes": lasted.grown_bytes},
+                }
+            )
+            print_row(results[-1])
+    return results
+
+
+def print_row(row: dict[str, object]) -> None:
+    paced, lasted = row["paced"], row["endurance"]
+    assert isinstance(paced, dict)  # noqa: S101 - as made above
+    assert isinstance(lasted, dict)  # noqa: S101
+    print(f"{row['example']:<12}{paced['calls']:>7,}{paced['p50_us']:>9.0f}", end="")
+    print(f"{paced['p99_us']:>9.0f}{paced['response_worst_us']:>11.0f}", end="")
+    print(f"{paced['deadline_misses']:>8}", end="")
+    print(f"{lasted['pushes']:>10,}{lasted['median_us'][-1]:>9.1f}{lasted['drift']:>7.2f}", end="")
+    print(f"{lasted['grown_bytes'] / 1024:>11.0f} KiB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--pushes", type=int, default=360_000)
+    options = parser.parse_args()
+    print(f"{'':<12}{f'paced at {HOP_MS:.0f} ms':>26}{'':>18}{'back to back':>23}")
+    print(f"{'example':<12}{'pushes':>7}{'p50 µs':>9}{'p99 µs':>9}{'worst µs':>11}", end="")
+    print(f"{'missed':>8}{'pushes':>10}{'p50 µs':>9}{'drift':>7}{'memory grew':>15}")
+    measure(options.seconds, options.pushes)
+
+
+if __name__ == "__main__":
+    main()
