@@ -14,13 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from torch import nn
+from benchmarks.cells import Cell
 
-import rnnedge
-from benchmarks.stream_vs_torch import Net
-
-CELLS = [(nn.LSTM, 64, 128, 2), (nn.GRU, 512, 512, 2)]
+CELLS = [Cell("LSTM", 64, 128, 2), Cell("GRU", 512, 512, 2)]
 STREAMS = 100
 
 _RESIDENT = """
@@ -49,10 +45,10 @@ print(resident())
 """
 _TORCH = """
 import torch
-from benchmarks.stream_vs_torch import Net
+from torch import nn
 kind, features, hidden, layers = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
-module = Net(getattr(torch.nn, kind), features, hidden, layers).eval()
+module = getattr(nn, kind)(features, hidden, layers, batch_first=True).eval()
 with torch.inference_mode():
     y, state = module(torch.zeros(1, 1, features))
     y, state = module(torch.zeros(1, 1, features), state)
@@ -73,30 +69,26 @@ def measure() -> list[dict[str, object]]:
     """Resident bytes of each kind of process."""
     empty = resident_bytes("print(resident())")[0]
     rows: list[dict[str, object]] = []
-    for kind, features, hidden, layers in CELLS:
-        module = Net(kind, features, hidden, layers).eval()
+    for cell in CELLS:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "net.onnx"
-            inputs = {"x": f"float32[batch, time, {features}]"}
-            rnnedge.export(module, path, inputs=inputs, verify=False)
-            one, two, many = resident_bytes(_RUNTIME, path, features, STREAMS)
+            path = cell.export(Path(folder))
+            one, two, many = resident_bytes(_RUNTIME, path, cell.features, STREAMS)
             size = path.stat().st_size
         rows.append(
             {
-                "cell": f"{kind.__name__} {features}→{hidden}, {layers}",
+                "cell": str(cell),
                 "file_bytes": size,
                 "python_bytes": empty,
                 "runtime_bytes": one,
                 "one_model_more_bytes": two - one,
                 "one_stream_more_bytes": (many - two) / STREAMS,
-                "torch_bytes": resident_bytes(_TORCH, kind.__name__, features, hidden, layers)[0],
+                "torch_bytes": resident_bytes(_TORCH, *vars(cell).values())[0],
             }
         )
     return rows
 
 
 def main() -> None:
-    torch.manual_seed(0)
     rows = measure()
     print(f"Python alone: {rows[0]['python_bytes'] / 2**20:.0f} MiB")
     print(f"{'cell':<18}{'file':>10}{'runtime':>10}{'torch':>10}", end="")

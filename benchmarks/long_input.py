@@ -25,8 +25,16 @@ import torch
 from torch import nn
 
 import rnnedge
-from benchmarks.stream_vs_torch import CELLS, Net
+from benchmarks.cells import Cell
 
+CELLS = [
+    Cell("LSTM", 16, 32),
+    Cell("LSTM", 64, 128, 2),
+    Cell("LSTM", 256, 256),
+    Cell("GRU", 64, 128, 2),
+    Cell("GRU", 512, 512, 2),
+    Cell("RNN", 64, 128, 2),
+]
 CHUNK = 1000
 FRAMES_PER_SECOND = 100
 
@@ -71,19 +79,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     print(f"{'cell':<18}{'op ms':>8}{'run/op':>8}{'push/op':>9}{'chunks/op':>11}", end="")
     print(f"{'torch/push':>12}{'times real time':>17}")
-    for kind, features, hidden, layers in CELLS:
-        module = Net(kind, features, hidden, layers).eval()
+    for cell in CELLS:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "net.onnx"
-            inputs = {"x": f"float32[batch, time, {features}]"}
-            rnnedge.export(module, path, inputs=inputs, verify=False)
-            model = rnnedge.load(path)
-        x = np.random.default_rng(0).standard_normal((1, arguments.frames, features))
-        s = medians_s(steps_of(module, model, x.astype(np.float32)), arguments.rounds)
-        print(f"{f'{kind.__name__} {features}->{hidden}, {layers}':<18}", end="")
+            model = rnnedge.load(cell.export(Path(folder)))
+        x = np.random.default_rng(0).standard_normal((1, arguments.frames, cell.features))
+        s = medians_s(steps_of(cell.module(), model, x.astype(np.float32)), arguments.rounds)
+        print(f"{cell!s:<18}", end="")
         print(f"{s['op'] * 1e3:>8.0f}{s['run'] / s['op']:>8.2f}{s['push'] / s['op']:>9.2f}", end="")
         print(f"{s['chunks'] / s['op']:>11.2f}{s['torch'] / s['push']:>12.2f}", end="")
         print(f"{arguments.frames / FRAMES_PER_SECOND / s['chunks']:>17.0f}")

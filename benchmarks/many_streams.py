@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.stream_overhead import build
+from benchmarks.cells import build
 from rnnedge.benchmark.trials import take_turns
 from rnnedge_runtime import AsyncBatch, BatchStream, Model, load
 

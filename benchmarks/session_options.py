@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.stream_overhead import bare, build, median_us
+from benchmarks.cells import bare, build, median_us
 from rnnedge_runtime import load
 
 CELLS = [("GRU", 8, 8), ("LSTM", 64, 128), ("LSTM", 256, 256)]

@@ -1,39 +1,74 @@
-"""What `Stream.push` costs above onnxruntime itself, frame by frame, batch 1.
+"""The cells that are measured, as PyTorch modules and as files, and their barest step.
 
-Three ways to run the same step are timed by turns in one process, so that a busy machine disturbs
-them alike; medians over rounds:
-
-* bare: ``session.run_with_iobinding`` on buffers bound once, states in two sets used in turn. No
-  input is copied in, no result copied out, nothing is checked. Nothing in Python can be faster.
-* push: ``Stream.push``: shape, type and finiteness checked, input copied in, result copied out.
-* dict: ``session.run`` with numpy arrays by name, the states fed back by hand.
-
-Run it: ``python benchmarks/stream_overhead.py [--rounds 60] [--threads 1]``
+`build` makes a file of one recurrent node and nothing else; `export` makes one of a `Net`, as users
+do. `bare` is what onnxruntime itself takes for a step.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
+import onnxruntime as ort
+import torch
 from onnx import helper, numpy_helper
+from torch import Tensor, nn
 
-from rnnedge_runtime import Contract, Model, Port, State, load
+import rnnedge
+from rnnedge_runtime import Contract, Port, State
 from rnnedge_runtime.contract import METADATA_KEY
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-CELLS = [
-    ("GRU", 8, 8),
-    ("LSTM", 16, 32),
-    ("GRU", 64, 128),
-    ("LSTM", 64, 128),
-    ("LSTM", 256, 256),
-    ("GRU", 512, 512),
-]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Layers of one kind, batch first."""
+
+    kind: str
+    features: int
+    hidden: int
+    layers: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.features}→{self.hidden}, {self.layers}"
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one frame of one stream; also how many weights it reads."""
+        inputs = [self.features, *[self.hidden] * (self.layers - 1)]
+        return sum(GATES[self.kind] * self.hidden * (size + self.hidden) for size in inputs)
+
+    def module(self) -> Net:
+        """With random weights, the same each time."""
+        torch.manual_seed(0)
+        kind = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}[self.kind]
+        return Net(kind, self.features, self.hidden, self.layers).eval()
+
+    def export(self, folder: Path) -> Path:
+        """The module's file; its proof is what the tests are for."""
+        path = folder / f"{self.kind}_{self.features}_{self.hidden}_{self.layers}.onnx"
+        inputs = {"x": f"float32[batch, time, {self.features}]"}
+        rnnedge.export(self.module(), path, inputs=inputs, verify=False)
+        return path
+
+
+class Net(nn.Module):
+    """Takes and returns its state, so that PyTorch can be stepped too."""
+
+    def __init__(self, kind: type[nn.RNNBase], features: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.rnn = kind(features, hidden, layers, batch_first=True)
+
+    def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
+        y, state = self.rnn(x, state)
+        return y, state
 
 
 def build(kind: str, features: int, hidden: int) -> bytes:
@@ -83,21 +118,34 @@ def build(kind: str, features: int, hidden: int) -> bytes:
     return model.SerializeToString()
 
 
-def bare(model: Model, x: np.ndarray) -> Callable[[], object]:
-    """One step on buffers bound beforehand, in turn on two sets of states."""
+class Opened(Protocol):
+    """What `bare` needs of a model."""
+
+    session: ort.InferenceSession
+    contract: Contract
+
+    def initial_state(self, batch: int) -> Mapping[str, np.ndarray]: ...
+
+
+def bare(model: Opened, x: np.ndarray) -> Callable[[], object]:
+    """One step on buffers bound beforehand, in turn on two sets of states.
+
+    No input is copied in, no result copied out, nothing is checked: nothing in Python is faster.
+    """
     session, contract = model.session, model.contract
     sets = [model.initial_state(1), model.initial_state(1)]
-    shape = (x.shape[0], 1, 1, contract.outputs[0].shape[3])
-    y = np.zeros(shape, np.float32)
+    feed = {"x": x, **{state.input: sets[0][state.name] for state in contract.states}}
+    name = contract.outputs[0].name
+    y = session.run([name], feed)[0]
     bindings = []
     for source, target in (sets, sets[::-1]):
         binding = session.io_binding()
         binding.bind_cpu_input("x", x)
-        binding.bind_output("y", "cpu", 0, np.float32, y.shape, y.ctypes.data)
+        binding.bind_output(name, "cpu", 0, y.dtype, y.shape, y.ctypes.data)
         for state in contract.states:
             binding.bind_cpu_input(state.input, source[state.name])
             out = target[state.name]
-            binding.bind_output(state.output, "cpu", 0, np.float32, out.shape, out.ctypes.data)
+            binding.bind_output(state.output, "cpu", 0, out.dtype, out.shape, out.ctypes.data)
         bindings.append(binding)
     turn = 0
 
@@ -110,20 +158,7 @@ def bare(model: Model, x: np.ndarray) -> Callable[[], object]:
     return step
 
 
-def by_dict(model: Model, x: np.ndarray) -> Callable[[], object]:
-    """One step through ``session.run``, the states fed back by hand."""
-    session, states = model.session, model.initial_state(1)
-
-    def step() -> object:
-        nonlocal states
-        y, *finals = session.run(None, {"x": x, **states})
-        states = dict(zip(states, finals, strict=True))
-        return y
-
-    return step
-
-
-def median_us(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def median_us(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median time per step in µs, the ways of running taken by turns."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 3):
@@ -134,31 +169,3 @@ def median_us(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
             if turn >= 3:  # the first rounds warm up
                 taken[name].append((time.perf_counter_ns() - start) / 100 / 1000)
     return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(f"{'cell':<16}{'frames':>7}{'bare µs':>10}{'push µs':>10}{'dict µs':>10}", end="")
-    print(f"{'push-bare':>11}{'push/bare':>11}{'push/dict':>11}")
-    for kind, features, hidden in CELLS:
-        model = load(build(kind, features, hidden), threads=options.threads)
-        for frames in (1, 16):
-            x = np.random.default_rng(1).standard_normal((frames, 1, features), dtype=np.float32)
-            stream = model.stream()
-            steps = {
-                "bare": bare(model, x),
-                "push": lambda stream=stream, x=x: stream.push(x),
-                "dict": by_dict(model, x),
-            }
-            us = median_us(steps, options.rounds)
-            print(f"{f'{kind} {features}→{hidden}':<16}{frames:>7}", end="")
-            print(f"{us['bare']:>10.1f}{us['push']:>10.1f}{us['dict']:>10.1f}", end="")
-            print(f"{us['push'] - us['bare']:>11.1f}{us['push'] / us['bare']:>11.2f}", end="")
-            print(f"{us['push'] / us['dict']:>11.2f}")
-
-
-if __name__ == "__main__":
-    main()
