@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array, Sizes, shape_of
 from rnnedge_runtime.contract import TIME, Contract
+from rnnedge_runtime.providers import Memory
 from rnnedge_runtime.states import StateSet
 
 _PROBE = 2.0**-20
@@ -21,8 +22,8 @@ _PROBE = 2.0**-20
 class Chunk:
     """Buffers for pushes of one shape. Nothing is allocated in a push but its result.
 
-    Onnxruntime copies an input to the memory of the provider that reads it when the input is bound,
-    and never again. So on all providers but the CPU's inputs are bound anew for every run.
+    Where the session reads its inputs from a device, they are copied there before every run; states
+    are there already, and of what a run gives the outputs alone come back (`Memory`).
 
     Attributes:
         frames: the frames of one push.
@@ -42,9 +43,9 @@ class Chunk:
         sizes: Sizes,
         *,
         check_finite: bool,
-        copies_at_bind: bool,
+        memory: Memory,
     ) -> None:
-        self._copies_at_bind = copies_at_bind
+        self._memory = memory
         self.frames = sizes[TIME]
         self.buffers = tuple(
             np.zeros(shape, port.dtype) for port, shape in zip(contract.inputs, shapes, strict=True)
@@ -92,19 +93,20 @@ class Chunk:
     ) -> Callable[[], Any]:
         binding = session.io_binding()
 
-        def bind_inputs() -> None:
-            for port, buffer in zip(contract.inputs, self.buffers, strict=True):
-                binding.bind_cpu_input(port.name, buffer)
-            for state in contract.states:
-                binding.bind_ortvalue_input(state.input, source.tensors[state.name])
-
-        bind_inputs()
+        before = [
+            self._memory.bind_array(binding, port.name, buffer)
+            for port, buffer in zip(contract.inputs, self.buffers, strict=True)
+        ] + [
+            self._memory.bind_tensor(binding, state.input, source.tensors[state.name])
+            for state in contract.states
+        ]
         for port, result in zip(contract.outputs, self.results, strict=True):
             _bind_host_output(binding, port.name, result)
         for state in contract.states:
             binding.bind_ortvalue_output(state.output, target.tensors[state.name])
         run = _direct_call(session, binding)
-        return _after(bind_inputs, run) if self._copies_at_bind else run
+        needed = [step for step in before if step is not None]
+        return _after(needed, run) if needed else run
 
 
 def _probe(buffer: Array) -> Array | None:
@@ -116,12 +118,13 @@ def _bind_host_output(binding: ort.IOBinding, name: str, array: Array) -> None:
     binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
 
-def _after(first: Callable[[], None], then: Callable[[], Any]) -> Callable[[], Any]:
-    def both() -> Any:
-        first()
+def _after(steps: Sequence[Callable[[], Any]], then: Callable[[], Any]) -> Callable[[], Any]:
+    def all_of_them() -> Any:
+        for step in steps:
+            step()
         return then()
 
-    return both
+    return all_of_them
 
 
 def _direct_call(session: ort.InferenceSession, binding: ort.IOBinding) -> Callable[[], Any]:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array, Sizes, measure, shape_of
 from rnnedge_runtime.contract import BATCH, Contract, State, dim_factor
 from rnnedge_runtime.errors import ContractError, InputError
+from rnnedge_runtime.providers import Memory
 
 
 def measure_states(states: Sequence[State], given: Mapping[str, Array], sizes: Sizes) -> Sizes:
@@ -113,14 +113,11 @@ def copy_rows(
 
 
 class StateSet:
-    """One tensor per state on the session's device, bound to runs as input or as output."""
+    """One tensor per state where the session reads it, bound to runs as input or as output."""
 
-    def __init__(self, states: Sequence[State], batch: int, device: tuple[str, int]) -> None:
-        self._states = states
+    def __init__(self, states: Sequence[State], batch: int, memory: Memory) -> None:
         self.tensors = {
-            state.name: ort.OrtValue.ortvalue_from_shape_and_type(
-                shape_of(state, {BATCH: batch}), np.dtype(state.dtype), *device
-            )
+            state.name: memory.new(state.input, shape_of(state, {BATCH: batch}), state.dtype)
             for state in states
         }
 
