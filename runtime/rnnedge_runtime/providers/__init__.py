@@ -6,7 +6,7 @@ opens sessions, `assignment` proves who runs what, `memory` says where a session
 
 from rnnedge_runtime.providers.assignment import Placed, check_assignment, count_nodes
 from rnnedge_runtime.providers.memory import Memory
-from rnnedge_runtime.providers.plugins import available, register_package
+from rnnedge_runtime.providers.plugins import available, register_installed
 from rnnedge_runtime.providers.session import Opened, SessionRequest, open_session
 from rnnedge_runtime.providers.table import (
     CPU,
@@ -38,5 +38,5 @@ __all__ = [
     "full_name",
     "missing_precision",
     "open_session",
-    "register_package",
+    "register_installed",
 ]

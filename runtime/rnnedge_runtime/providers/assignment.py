@@ -105,8 +105,18 @@ def check_assignment(provider: str, nodes: Iterable[tuple[str, str, str]]) -> No
             f"{provider} did not take {len(astray)} of the {len(matter)} nodes that matter: "
             f"{op_type} went to {owner}",
             where=f"node {name!r}" if name else f"node of type {op_type}",
-            fix=f"run on provider={owner!r}, or export a form that {provider} supports",
+            fix=_way_out(provider, owner, op_type),
         )
+
+
+def _way_out(provider: str, owner: str, op_type: str) -> str:
+    known = about(provider)
+    if known.recurrent_opset is not None and op_type in known.recurrent:
+        return (
+            f"export with --opset {known.recurrent_opset}, the last of which {provider} knows "
+            f"{op_type}; or run on provider={owner!r}"
+        )
+    return f"run on provider={owner!r}, or export a form that {provider} supports"
 
 
 def _of_type(

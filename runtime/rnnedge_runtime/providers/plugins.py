@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime as ort
 
 from rnnedge_runtime.errors import ProviderError
-from rnnedge_runtime.providers.table import about
+from rnnedge_runtime.providers.table import KNOWN, about
 
 _LIBRARY_SUFFIXES = {".so", ".dll", ".dylib"}
 
@@ -44,6 +45,27 @@ def register_package(name: str) -> None:
     except Exception as error:  # what a package raises whose library is not where it should be
         raise _unusable(f"package {package}", error) from error
     _register(name, library)
+
+
+def register_installed() -> dict[str, str]:
+    """Makes all plugins known whose packages are installed.
+
+    Returns:
+        By package, as pip has it, why one of them cannot be used here.
+    """
+    problems = {}
+    for known in KNOWN:
+        if not known.plugin or importlib.util.find_spec(known.plugin) is None:
+            continue
+        try:
+            register_package(known.name)
+        except ProviderError as error:
+            problem = error.what
+        else:
+            problem = "" if devices_of(known.name) else "it finds no device that it supports"
+        if problem:
+            problems[known.plugin.replace("_", "-")] = problem
+    return problems
 
 
 def register_library(library: str, name: str | None = None) -> list[str]:

@@ -128,8 +128,8 @@ def _find(request: SessionRequest) -> SessionRequest:
 
 def _find_in(request: SessionRequest, library: str, name: str | None) -> SessionRequest:
     offered = register_library(library, name)
-    if name is None and len(offered) == 1:
-        name = offered[0]
+    if name is None and offered and all(n.startswith(f"{offered[0]}.") for n in offered[1:]):
+        name = offered[0]  # the others are ways of its own, as OpenVINO's AUTO is
     if name not in offered:
         what = "this one" if name is None else repr(name)
         raise ProviderError(
@@ -211,10 +211,21 @@ def _use_provider(
     return {}
 
 
+def _opens_on_cpu(source: str | bytes) -> bool:
+    """Whether the model is in order, and the fault was the provider's."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        ort.InferenceSession(source, options, providers=[CPU])
+    except Exception:  # onnxruntime's exceptions share no base class
+        return False
+    return True
+
+
 def _load_error(error: Exception, source: str | bytes, provider: str) -> Exception:
     where = source if isinstance(source, str) else "the bytes given"
     reason = " ".join(str(error).split())
-    if type(error).__name__ == "EPFail" or (provider != CPU and isinstance(error, RuntimeError)):
+    if provider != CPU and _opens_on_cpu(source):
         return ProviderError(
             f"{provider} failed while it was set up: {reason}",
             where=where,

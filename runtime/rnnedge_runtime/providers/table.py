@@ -26,6 +26,9 @@ class Provider:
         defaults: options that are set unless the caller sets them.
         capture: the option that makes it capture a graph and replay it.
         memory_pattern: False where onnxruntime must not plan memory ahead.
+        recurrent: the recurrent operators of ONNX that it runs.
+        recurrent_opset: the newest opset whose recurrent operators it has kernels for, if there is
+            a newer one: opset 22 has them anew, unchanged for float32.
     """
 
     short: str
@@ -37,10 +40,14 @@ class Provider:
     defaults: Mapping[str, str] = field(default_factory=dict)
     capture: str = ""
     memory_pattern: bool = True
+    recurrent: tuple[str, ...] = ()
+    recurrent_opset: int | None = None
 
+
+_ALL = ("RNN", "GRU", "LSTM")
 
 KNOWN = (
-    Provider("cpu", CPU, "install onnxruntime"),
+    Provider("cpu", CPU, "install onnxruntime", recurrent=_ALL),
     Provider(
         "cuda",
         CUDA,
@@ -50,6 +57,8 @@ KNOWN = (
         # TF32 has 10 bits of mantissa: no float32 network passes its proof in it.
         defaults={"use_tf32": "0", "enable_cuda_graph": "0"},
         capture="enable_cuda_graph",
+        recurrent=_ALL,
+        recurrent_opset=21,
     ),
     Provider(
         "tensorrt",
@@ -64,6 +73,7 @@ KNOWN = (
             "trt_cuda_graph_enable": "0",
         },
         capture="trt_cuda_graph_enable",
+        recurrent=_ALL,
     ),
     Provider(
         "tensorrt-rtx",
@@ -73,6 +83,7 @@ KNOWN = (
         precision="the tensors' own type; TF32 where the GPU has it",
         defaults={"enable_cuda_graph": "0"},
         capture="enable_cuda_graph",
+        recurrent=_ALL,
     ),
     Provider(
         "openvino",
@@ -81,6 +92,7 @@ KNOWN = (
         plugin="onnxruntime_ep_openvino",
         precision="bfloat16 or float16 where the device has it",
         full_precision={"load_config": '{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}'},
+        recurrent=_ALL,
     ),
     Provider(
         "webgpu",
@@ -90,6 +102,8 @@ KNOWN = (
         plugin="onnxruntime_ep_webgpu",
         defaults={"enableGraphCapture": "0"},
         capture="enableGraphCapture",
+        recurrent=("GRU", "LSTM"),
+        recurrent_opset=21,
     ),
     Provider(
         "coreml",
@@ -104,6 +118,7 @@ KNOWN = (
         "install onnxruntime-directml in place of onnxruntime, on Windows",
         # Its documentation asks for both: no memory pattern, and one operator after the other.
         memory_pattern=False,
+        recurrent=_ALL,
     ),
     Provider(
         "qnn",
@@ -112,6 +127,7 @@ KNOWN = (
         plugin="onnxruntime_qnn",
         precision="float16 on the HTP",
         full_precision={"enable_htp_fp16_precision": "0"},
+        recurrent=("LSTM",),
     ),
     Provider(
         "xnnpack",
