@@ -138,9 +138,11 @@ def _problem() -> str | None:
 
 def _providers() -> tuple[tuple[str, ...], dict[str, str]]:
     try:
-        from rnnedge_runtime.providers import available, register_installed
+        import onnxruntime  # noqa: F401 - alone, so that nothing is left half imported
     except ImportError:
         return (), {}
+    from rnnedge_runtime.providers import available, register_installed
+
     idle = register_installed()
     return tuple(available()), idle
 

@@ -7,6 +7,7 @@ import logging
 
 import numpy as np
 import pytest
+from provider_models import PROVIDERS, opened
 
 import rnnedge
 from rnnedge.cli.verify import _warn_of_precision
@@ -30,6 +31,11 @@ class Net(torch.nn.Module):
 
     def forward(self, x):
         return self.gru(x)[0]
+
+class Projected(Net):
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.LSTM(16, 12, proj_size=5, batch_first=True)
 """
 FULL = about(OPENVINO).full_precision
 
@@ -43,8 +49,8 @@ def folder(tmp_path_factory):
     return path
 
 
-def net(folder):
-    return load_module(f"{folder / 'model.py'}:Net", {}).eval()
+def net(folder, name="Net"):
+    return load_module(f"{folder / 'model.py'}:{name}", {}).eval()
 
 
 def exported(module, **options):
@@ -66,23 +72,6 @@ def openvino():
 def reduced(openvino):
     if not openvino & {"BF16", "FP16"}:
         pytest.skip(f"OpenVINO computes in float32 here by default; it has {sorted(openvino)}")
-
-
-@pytest.fixture
-def webgpu():
-    register_installed()
-    if not devices_of(WEBGPU):
-        pytest.skip(f"WebGPU is not here: {about(WEBGPU).get}")
-
-
-def on_webgpu(ask):
-    """What `ask` gives; skips the test where there is a plugin and no driver that it can use."""
-    try:
-        return ask()
-    except ProviderError as error:
-        if "failed while it was set up" in error.what:
-            pytest.skip(f"WebGPU is installed and of no use here: {error.what}")
-        raise
 
 
 @pytest.mark.usefixtures("reduced")
@@ -114,20 +103,41 @@ def test_the_command_says_which_option_asks_for_float32(call, folder, monkeypatc
     assert call(*words, *options).code == 0
 
 
-@pytest.mark.usefixtures("webgpu")
-def test_webgpu_passes_the_proof_with_its_states_on_the_device(folder):
-    data = exported(net(folder), opset=21)
-    report = on_webgpu(lambda: rnnedge.verify(data, net(folder), provider="webgpu"))
+@pytest.fixture(scope="module")
+def older(folder):
+    """An export of the opset whose recurrent operators the providers of GPUs know."""
+    return exported(net(folder), opset=21)
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if name != "cpu"])
+def test_the_proof_passes_in_full_precision_on_every_provider(folder, older, provider):
+    model = opened(older, provider, needs="GRU")
+    options = about(model.provider).full_precision
+    report = rnnedge.verify(older, net(folder), provider=provider, provider_options=options)
     assert report.passed
-    assert report.assignment[WEBGPU]["GRU"] == 1
-    assert rnnedge.load(data, provider="webgpu").device == ("webgpu", 0)
+    assert report.assignment[model.provider]["GRU"] == 1
 
 
-@pytest.mark.usefixtures("webgpu")
-def test_a_gru_of_an_opset_that_webgpu_does_not_know_is_refused_with_the_one_it_knows(folder):
+@pytest.mark.parametrize("provider", ["cuda", "webgpu"])
+def test_a_gru_of_an_opset_that_a_gpu_does_not_know_is_refused_with_the_one_it_knows(
+    folder, older, provider
+):
+    opened(older, provider)
     with pytest.raises(ProviderError, match="GRU went to CPUExecutionProvider") as caught:
-        on_webgpu(lambda: rnnedge.load(folder / "net.onnx", provider="webgpu"))
+        rnnedge.load(folder / "net.onnx", provider=provider)
     assert "--opset 21" in caught.value.fix
+
+
+def test_what_is_a_scan_otherwise_runs_on_webgpu_one_frame_at_a_time(folder, older):
+    opened(older, "webgpu")
+    module = net(folder, "Projected")
+    data = exported(module, one_frame=True)
+    report = rnnedge.verify(data, module, provider="webgpu")
+    assert report.passed
+    assert list(report.assignment) == [WEBGPU]
+    with pytest.raises(ProviderError, match="Scan went to CPUExecutionProvider") as caught:
+        rnnedge.load(exported(module), provider="webgpu")
+    assert "--one-frame" in caught.value.fix
 
 
 def failed_on(provider, **fields):

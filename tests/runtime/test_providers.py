@@ -95,12 +95,15 @@ def test_without_any_of_these_one_node_is_enough():
     check_assignment(OPENVINO, [])
 
 
-def test_a_recurrent_node_of_an_opset_that_is_too_new_is_told_as_such():
+def test_what_is_refused_is_told_with_the_form_that_the_provider_takes():
     with pytest.raises(ProviderError) as caught:
         check_assignment(CUDA, [(CPU, "GRU", "a")])
     assert "export with --opset 21, the last of which CUDAExecutionProvider knows" in (
         caught.value.fix
     )
+    with pytest.raises(ProviderError) as caught:
+        check_assignment(WEBGPU, [(CPU, "Scan", "a")])
+    assert "export with --one-frame, which writes the step itself" in caught.value.fix
     with pytest.raises(ProviderError) as caught:
         check_assignment(WEBGPU, [(CPU, "RNN", "a")])  # of which it has no kernel at all
     assert "export a form that WebGpuExecutionProvider supports" in caught.value.fix

@@ -111,6 +111,11 @@ def check_assignment(provider: str, nodes: Iterable[tuple[str, str, str]]) -> No
 
 def _way_out(provider: str, owner: str, op_type: str) -> str:
     known = about(provider)
+    if op_type == "Scan":
+        return (
+            "export with --one-frame, which writes the step itself in place of Scan; or run on "
+            f"provider={owner!r}"
+        )
     if known.recurrent_opset is not None and op_type in known.recurrent:
         return (
             f"export with --opset {known.recurrent_opset}, the last of which {provider} knows "

@@ -51,7 +51,7 @@ def register_installed() -> dict[str, str]:
     """Makes all plugins known whose packages are installed.
 
     Returns:
-        By package, as pip has it, why one of them cannot be used here.
+        By package, as pip has it, why one of them cannot be used here; without any path.
     """
     problems = {}
     for known in KNOWN:
@@ -59,8 +59,8 @@ def register_installed() -> dict[str, str]:
             continue
         try:
             register_package(known.name)
-        except ProviderError as error:
-            problem = error.what
+        except ProviderError:
+            problem = "its library cannot be loaded"
         else:
             problem = "" if devices_of(known.name) else "it finds no device that it supports"
         if problem:
