@@ -17,7 +17,7 @@ from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY
 from rnnedge_runtime.errors import ModelFileError
 from rnnedge_runtime.providers import Memory, Opened, SessionRequest, open_session
 from rnnedge_runtime.runs import OnNonfinite
-from rnnedge_runtime.states import InitialValues, measure_states
+from rnnedge_runtime.states import InitialValues, check_integers, measure_states
 from rnnedge_runtime.stream import Stream
 from rnnedge_runtime.streamable import check_batch
 from rnnedge_runtime.whole import run_through_stream
@@ -65,7 +65,8 @@ def load(
     Raises:
         ModelFileError: the file is missing, or onnxruntime cannot load it.
         ContractError: there is no contract, or the file does not keep it.
-        ProviderError: the provider is absent, or did not take the nodes that matter.
+        ProviderError: the provider is absent, did not take the nodes that matter, or computes in
+            too few bits.
     """
     request = SessionRequest(
         provider,
@@ -116,6 +117,7 @@ class Model:
         self.memory = Memory(opened.session, opened.provider)
         self.contract = contract_of(metadata, where)
         check_agreement(self.contract, self.session, where)
+        check_integers(self.contract.states, self.provider)
         self.metadata = {
             key: value
             for key, value in metadata.items()

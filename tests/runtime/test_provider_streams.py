@@ -136,6 +136,19 @@ def test_states_that_other_nodes_read_on_the_host_stay_on_the_host(make, provide
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_memory_that_is_closed_is_reached_by_binding_anew(gru, provider):
+    """As on a device whose allocator onnxruntime does not hand out."""
+    model = opened(gru.data, provider, needs="GRU")
+    closed = dict.fromkeys(("x", "rnn.0.h"))
+    model.memory._makers.update(closed)
+    stream = model.stream(batch=2)
+    x = gru.signal(batch=2, frames=9)
+    y = np.concatenate([stream.push(x[:, frame : frame + 1]) for frame in range(9)], axis=1)
+    gru.assert_as_good_as_torch(x, {"y": y, **stream.state})
+    assert {tensor.device_name() for tensor in stream._engine.state.tensors.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_two_streams_of_one_model_keep_apart(gru, provider):
     model = opened(gru.data, provider, needs="GRU")
     x = gru.signal(batch=2, frames=8)

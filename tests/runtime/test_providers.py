@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -21,7 +23,9 @@ from rnnedge_runtime.providers import (
     count_nodes,
     missing_precision,
 )
+from rnnedge_runtime.providers.assignment import prove
 from rnnedge_runtime.providers.plugins import devices_of, pick_device, register_library
+from rnnedge_runtime.states import check_integers
 
 
 def test_cpu_goes_by_its_short_and_its_full_name(gru):
@@ -123,6 +127,32 @@ def test_every_provider_is_called_in_one_way():
     assert len({known.name for known in KNOWN}) == len(KNOWN) == 10
 
 
+def test_the_page_of_providers_has_each_of_them_with_its_package_and_options():
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    assert sorted(rows) == sorted(known.short for known in KNOWN)
+    for known in KNOWN:
+        options = {k: v for k, v in known.full_precision.items() if known.defaults.get(k) != v}
+        told = [f"{key}={value}" for key, value in options.items()]
+        told += [known.plugin.replace("_", "-")]
+        assert [text for text in told if text not in rows[known.short]] == []
+
+
+@pytest.mark.parametrize(
+    ("session", "said", "fix"),
+    [
+        (["CPUExecutionProvider"], "opened the model without OpenVINO", "onnxruntime-ep-openvino"),
+        ([OPENVINO], "does not record which provider runs which node", "onnxruntime 1.24 or later"),
+    ],
+    ids=["another provider", "no record"],
+)
+def test_without_proof_there_is_no_session(session, said, fix):
+    """The second is a session of onnxruntime 1.23."""
+    with pytest.raises(ProviderError, match=said) as caught:
+        prove(SimpleNamespace(get_providers=lambda: session), OPENVINO)
+    assert fix in caught.value.fix
+
+
 def test_options_that_ask_for_float32_are_missing_until_they_are_given():
     full = about(OPENVINO).full_precision
     assert missing_precision(OPENVINO, {}) == full
@@ -185,6 +215,18 @@ def test_a_fault_of_the_provider_is_not_the_models(gru):
     with pytest.raises(ProviderError, match="failed while it was set up") as caught:
         load(gru.data, provider="openvino", provider_options=options)
     assert "provider_options" in caught.value.fix
+
+
+def test_a_provider_that_would_cut_off_a_states_integers_is_refused(make):
+    """OpenVINO: 2**48, which stands for an end that is not known yet, is 0 in 32 bits."""
+    length = make.state("signal.length", "batch", dtype="int64", kind="length", fill=2.0**48)
+    small = make.state("n", "batch", dtype="int64", kind="position")
+    check_integers([small], OPENVINO)
+    check_integers([small, length], WEBGPU)
+    with pytest.raises(ProviderError, match="initial value 281474976710656") as caught:
+        check_integers([small, length], OPENVINO)
+    assert caught.value.where == "state 'signal.length', of kind 'length'"
+    assert "looks at no later frames" in caught.value.fix
 
 
 def test_an_operator_without_a_kernel_is_a_model_error(make):

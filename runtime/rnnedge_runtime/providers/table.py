@@ -26,6 +26,7 @@ class Provider:
         defaults: options that are set unless the caller sets them.
         capture: the option that makes it capture a graph and replay it.
         memory_pattern: False where onnxruntime must not plan memory ahead.
+        narrow_integers: True where it computes 64-bit integers in 32 bits, without a word.
         recurrent: the recurrent operators of ONNX that it runs.
         recurrent_opset: the newest opset whose recurrent operators it has kernels for, if there is
             a newer one: opset 22 has them anew, unchanged for float32.
@@ -40,6 +41,7 @@ class Provider:
     defaults: Mapping[str, str] = field(default_factory=dict)
     capture: str = ""
     memory_pattern: bool = True
+    narrow_integers: bool = False
     recurrent: tuple[str, ...] = ()
     recurrent_opset: int | None = None
 
@@ -92,6 +94,7 @@ KNOWN = (
         plugin="onnxruntime_ep_openvino",
         precision="bfloat16 or float16 where the device has it",
         full_precision={"load_config": '{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}'},
+        narrow_integers=True,
         recurrent=_ALL,
     ),
     Provider(
