@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -197,6 +199,20 @@ def test_a_library_without_the_provider_asked_for_is_refused(gru):
     assert (", ".join(offered) or "finds no device that it supports") in caught.value.what
     if not offered:
         assert "use a machine with a device that it supports" in caught.value.fix
+
+
+def test_a_virtual_device_is_none_to_run_on():
+    """It compiles for hardware that is elsewhere. In a process of its own: it stays registered."""
+    pytest.importorskip("onnxruntime_ep_openvino")
+    probe = (
+        "import onnxruntime as ort, onnxruntime_ep_openvino as plugin\n"
+        "from rnnedge_runtime.providers.plugins import devices_of\n"
+        "ort.register_execution_provider_library('ov.virtual', plugin.get_library_path())\n"
+        "virtual = lambda devices: sum('is_virtual' in dict(d.device.metadata) for d in devices)\n"
+        "print(virtual(ort.get_ep_devices()) > 0, virtual(devices_of(None)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["True", "0"]
 
 
 def test_a_device_is_picked_by_its_type():

@@ -159,5 +159,5 @@ def _unusable(where: str, error: Exception) -> ProviderError:
     return ProviderError(
         f"the plugin library cannot be loaded: {' '.join(str(error).split())}",
         where=where,
-        fix="install a release of the plugin that fits this onnxruntime",
+        fix="install the driver that it needs, or a release of it that fits this onnxruntime",
     )
