@@ -10,14 +10,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnedge.benchmark import BenchOptions, BenchReport, bench
     from rnnedge.parity import ParityReport, verify, verify_golden
     from rnnedge.pipeline import ExportResult, export
     from rnnedge_exporters.scan import scan
-    from rnnedge_runtime import Contract, Model, RnnEdgeError, Stream, load
+    from rnnedge_runtime import (
+        AsyncBatch,
+        Batch,
+        Contract,
+        Model,
+        RnnEdgeError,
+        Stream,
+        load,
+    )
 
     __version__: str
 
 __all__ = [
+    "AsyncBatch",
+    "Batch",
+    "BenchOptions",
+    "BenchReport",
     "Contract",
     "ExportResult",
     "Model",
@@ -25,6 +38,7 @@ __all__ = [
     "RnnEdgeError",
     "Stream",
     "__version__",
+    "bench",
     "export",
     "load",
     "scan",
@@ -33,12 +47,17 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncBatch": "rnnedge_runtime",
+    "Batch": "rnnedge_runtime",
+    "BenchOptions": "rnnedge.benchmark",
+    "BenchReport": "rnnedge.benchmark",
     "Contract": "rnnedge_runtime",
     "ExportResult": "rnnedge.pipeline",
     "Model": "rnnedge_runtime",
     "ParityReport": "rnnedge.parity",
     "RnnEdgeError": "rnnedge_runtime",
     "Stream": "rnnedge_runtime",
+    "bench": "rnnedge.benchmark",
     "export": "rnnedge.pipeline",
     "load": "rnnedge_runtime",
     "scan": "rnnedge_exporters.scan",

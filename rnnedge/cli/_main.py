@@ -18,6 +18,7 @@ from rnnedge.cli import _output
 from rnnedge.cli._errors import explain
 from rnnedge.cli._output import ExitCode
 from rnnedge.cli.adopt import adopt
+from rnnedge.cli.bench import bench
 from rnnedge.cli.doctor import doctor
 from rnnedge.cli.export import export
 from rnnedge.cli.generate import generate
@@ -56,6 +57,7 @@ app.command()(export)
 app.command()(verify)
 app.command()(inspect)
 app.command()(run)
+app.command()(bench)
 app.command()(adopt)
 app.command()(lift)
 app.add_typer(train)

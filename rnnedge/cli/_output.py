@@ -74,7 +74,7 @@ def emit(result: Result, *, json: bool, aside: bool = False) -> None:
         aside: what a person reads goes to stderr, because stdout may carry the command's data.
     """
     if json:
-        print(_to_json(result.to_dict()))
+        print(to_json(result.to_dict()))
     elif settings.quiet:
         line = result.to_line()
         if line:
@@ -87,7 +87,7 @@ def emit(result: Result, *, json: bool, aside: bool = False) -> None:
 def emit_error(what: str, where: str, fix: str, *, json: bool) -> None:
     """Prints an error in three lines on stderr and, for a program, as JSON on stdout."""
     if json:
-        print(_to_json({"error": {"what": what, "where": where, "fix": fix}}))
+        print(to_json({"error": {"what": what, "where": where, "fix": fix}}))
         sys.stdout.flush()
     console = stderr()
     console.print("error:", style="bold red", end=" ")
@@ -186,7 +186,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _to_json(data: Mapping[str, Any]) -> str:
+def to_json(data: Mapping[str, Any]) -> str:
+    """As ``--json`` prints it, with the version of its form."""
     return json_module.dumps({"schema_version": SCHEMA_VERSION, **_strict(data)}, indent=2)
 
 

@@ -19,6 +19,11 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.1f}"
 
 
+def frames_text(count: int) -> str:
+    """``1 frame``, ``1,600 frames``."""
+    return "1 frame" if count == 1 else f"{count_text(count)} frames"
+
+
 def shape_text(shape: Iterable[object]) -> str:
     """``[batch, time, 80]``; an axis that the file leaves open is a question mark."""
     return f"[{', '.join('?' if dim is None else str(dim) for dim in shape)}]"

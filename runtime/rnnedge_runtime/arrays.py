@@ -76,23 +76,22 @@ def measure(tensors: Sequence[Port | State], arrays: Mapping[str, Array], sizes:
 
 
 def _check_type(tensor: Port | State, array: object) -> None:
-    where = f"{tensor.name!r} {shape_text(tensor)}"
     if not isinstance(array, np.ndarray):
         raise InputError(
             f"a numpy array is expected, got {type(array).__name__}",
-            where=where,
+            where=f"{tensor.name!r} {shape_text(tensor)}",
             fix=f"np.asarray(..., dtype=np.{tensor.dtype})",
         )
-    if array.dtype != np.dtype(tensor.dtype):
+    if array.dtype != tensor.dtype:
         raise InputError(
             f"element type {tensor.dtype} is expected, got {array.dtype}",
-            where=where,
+            where=f"{tensor.name!r} {shape_text(tensor)}",
             fix=f"array.astype(np.{tensor.dtype})",
         )
     if array.ndim != len(tensor.shape):
         raise InputError(
             f"{len(tensor.shape)} axes are expected, got {array.ndim}, shape {list(array.shape)}",
-            where=where,
+            where=f"{tensor.name!r} {shape_text(tensor)}",
             fix="add or drop axes; a single stream still has its batch axis, of size 1",
         )
 

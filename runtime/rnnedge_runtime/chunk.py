@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from rnnedge_runtime.arrays import Array, Sizes, shape_of
+from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
+from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import TIME, Contract
 from rnnedge_runtime.providers import Memory
 from rnnedge_runtime.states import StateSet
 
 _PROBE = 2.0**-20
 """Scales the sum of a chunk so that no finite chunk of ordinary length overflows in it."""
+
+
+class Turn:
+    """Which of a stream's two sets of states holds the present one: `now` is 0 or 1."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
 
 
 class Chunk:
@@ -29,9 +37,7 @@ class Chunk:
         frames: the frames of one push.
         buffers: one staging array per input, in the contract's order, bound to both runs.
         results: one array per output, in the contract's order, overwritten by every run.
-        run: the two runs: ``run[0]()`` reads states from the first set and writes the second,
-            ``run[1]()`` the other way round. So no state is input and output of the same run, and
-            a run that fails leaves the states it read from as they were.
+        result: the first of them.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Chunk:
         session: ort.InferenceSession,
         contract: Contract,
         sets: tuple[StateSet, StateSet],
+        turn: Turn,
         shapes: Sequence[tuple[int, ...]],
         sizes: Sizes,
         *,
@@ -53,14 +60,60 @@ class Chunk:
         self.results = tuple(
             np.zeros(shape_of(port, sizes), port.dtype) for port in contract.outputs
         )
+        self.result = self.results[0]
         self._staging = tuple(
             (buffer, buffer.reshape(-1), _probe(buffer) if check_finite else None)
             for buffer in self.buffers
         )
-        self.run = (
+        self._buffer, flat, self._probe = self._staging[0]
+        self._dot = flat.dot
+        self._turn = turn
+        # One run reads states from the first set and writes the second, the other goes the other
+        # way round. So no state is input and output of the same run, and a run that fails leaves
+        # the states it read from as they were.
+        self._runs = (
             self._bind(session, contract, sets[0], sets[1]),
             self._bind(session, contract, sets[1], sets[0]),
         )
+
+    def run(self) -> None:
+        """Runs what was staged, and takes the states that come out for the present ones.
+
+        Raises:
+            InputError: onnxruntime refused it. The states are untouched.
+        """
+        turn = self._turn
+        try:
+            self._runs[turn.now]()
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise refused(error, "Stream.push") from error
+        # Only now: a run that failed has written to the other set, and that one is spare.
+        turn.now ^= 1
+
+    def step(self, array: Array) -> bool:
+        """`stage` and `run` for a model with one input, in as few steps of Python as can be.
+
+        Returns:
+            Whether it ran; not, and nothing has happened, if there may be NaN or Inf.
+        """
+        self._buffer[...] = array
+        if self._probe is not None:
+            try:
+                if not isfinite(self._dot(self._probe)):
+                    return False
+            except (RuntimeWarning, FloatingPointError):
+                return False
+        turn = self._turn
+        try:
+            self._runs[turn.now]()
+        except Exception as error:  # as in `run`, whose call would cost a tenth of all this
+            raise refused(error, "Stream.push") from error
+        turn.now ^= 1
+        return True
+
+    def has_types_of(self, arrays: Sequence[Array]) -> bool:
+        """Whether the arrays, one per input, have the element types of the buffers."""
+        return all(a.dtype is b.dtype for a, b in zip(arrays, self.buffers, strict=True))
 
     def stage(self, arrays: Sequence[Array]) -> bool:
         """Copies one push's inputs, which must fit already, into the bound buffers.
@@ -90,50 +143,19 @@ class Chunk:
         contract: Contract,
         source: StateSet,
         target: StateSet,
-    ) -> Callable[[], Any]:
-        binding = session.io_binding()
-
-        before = [
-            self._memory.bind_array(binding, port.name, buffer)
-            for port, buffer in zip(contract.inputs, self.buffers, strict=True)
-        ] + [
-            self._memory.bind_tensor(binding, state.input, source.tensors[state.name])
-            for state in contract.states
-        ]
+    ) -> Run:
+        inputs: dict[str, Array | ort.OrtValue] = {}
+        outputs: dict[str, Array | ort.OrtValue] = {}
+        for port, buffer in zip(contract.inputs, self.buffers, strict=True):
+            inputs[port.name] = buffer
         for port, result in zip(contract.outputs, self.results, strict=True):
-            _bind_host_output(binding, port.name, result)
+            outputs[port.name] = result
         for state in contract.states:
-            binding.bind_ortvalue_output(state.output, target.tensors[state.name])
-        run = _direct_call(session, binding)
-        needed = [step for step in before if step is not None]
-        return _after(needed, run) if needed else run
+            inputs[state.input] = source.tensors[state.name]
+            outputs[state.output] = target.tensors[state.name]
+        return bound_run(session, inputs, outputs, memory=self._memory)
 
 
 def _probe(buffer: Array) -> Array | None:
     """What to multiply a float buffer with; None for other types, which hold no NaN or Inf."""
     return np.full(buffer.size, _PROBE, buffer.dtype) if buffer.dtype.kind == "f" else None
-
-
-def _bind_host_output(binding: ort.IOBinding, name: str, array: Array) -> None:
-    binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-
-def _after(steps: Sequence[Callable[[], Any]], then: Callable[[], Any]) -> Callable[[], Any]:
-    def all_of_them() -> Any:
-        for step in steps:
-            step()
-        return then()
-
-    return all_of_them
-
-
-def _direct_call(session: ort.InferenceSession, binding: ort.IOBinding) -> Callable[[], Any]:
-    """``session.run_with_iobinding(binding)``, without its Python wrapper where that is known.
-
-    The wrapper only looks after graph capture on WebGPU, and costs 0.3 µs in every push.
-    """
-    inner = getattr(session, "_sess", None)
-    bound = getattr(binding, "_iobinding", None)
-    if inner is None or bound is None or not hasattr(inner, "run_with_iobinding"):
-        return partial(session.run_with_iobinding, binding)
-    return partial(inner.run_with_iobinding, bound, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TypeAlias
 
 BATCH = "batch"
@@ -23,6 +24,7 @@ def is_dim(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SIZE
 
 
+@lru_cache(maxsize=1024)  # asked for with every push, of the few symbols that a contract has
 def split_dim(dim: str) -> tuple[int, str]:
     """The factor and the symbol: ``"33*batch"`` is (33, ``"batch"``).
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
-from rnnedge_runtime.chunk import Chunk
+from rnnedge_runtime.arrays import Array, Sizes, shape_of
+from rnnedge_runtime.chunk import Chunk, Turn
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.states import StateSet, copy_rows
 
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
 
+Shape: TypeAlias = tuple[int, ...]
 _KEPT_CHUNKS = 8
 """Chunk lengths whose buffers are kept; a stream that uses more binds anew now and then."""
 
@@ -23,7 +24,7 @@ class Engine:
     """Two sets of states used in turn, and buffers for the chunk lengths in use.
 
     Attributes:
-        chunks: buffers by the shapes of the inputs.
+        chunks: buffers by the shape of the input, or by the shapes of several.
         last: what ran last; None at the start.
     """
 
@@ -37,15 +38,15 @@ class Engine:
             StateSet(contract.states, batch, model.memory),
             StateSet(contract.states, batch, model.memory),
         )
-        self._now = 0  # which of the two sets holds the present state
-        self.chunks: dict[tuple[tuple[int, ...], ...], Chunk] = {}
+        self._turn = Turn()
+        self.chunks: dict[Shape | tuple[Shape, ...], Chunk] = {}
         self.last: Chunk | None = None
         self.state.write(model.initial_state(batch))
 
     @property
     def state(self) -> StateSet:
         """The present state."""
-        return self._sets[self._now]
+        return self._sets[self._turn.now]
 
     @property
     def last_inputs(self) -> tuple[Array, ...]:
@@ -55,34 +56,27 @@ class Engine:
     def chunk(self, arrays: Sequence[Array], sizes: Sizes) -> Chunk:
         """The buffers for arrays that fit the contract."""
         shapes = tuple(array.shape for array in arrays)
-        if shapes not in self.chunks:
+        key = shapes[0] if len(shapes) == 1 else shapes
+        if key not in self.chunks:
             # The oldest goes first, not the least used: a lasting length that is dropped comes
             # back at the price of one binding in eight, and no push pays for the bookkeeping.
             if len(self.chunks) == _KEPT_CHUNKS:
                 del self.chunks[next(iter(self.chunks))]
-            self.chunks[shapes] = Chunk(
+            self.chunks[key] = Chunk(
                 self._model.session,
                 self._contract,
                 self._sets,
+                self._turn,
                 shapes,
                 sizes,
                 check_finite=self._check_finite,
                 memory=self._model.memory,
             )
-        return self.chunks[shapes]
+        return self.chunks[key]
 
     def run(self, chunk: Chunk) -> None:
-        """Runs what was staged.
-
-        Raises:
-            InputError: onnxruntime refused it. The state is untouched.
-        """
-        try:
-            chunk.run[self._now]()
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            raise refused(error, "Stream.push") from error
-        # Only now: a run that failed has written to the other set, and that one is spare.
-        self._now ^= 1
+        """`Chunk.run`, and remembers it as the last."""
+        chunk.run()
         self.last = chunk
 
     def reset_rows(self, rows: Sequence[int]) -> None:

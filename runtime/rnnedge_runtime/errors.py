@@ -48,3 +48,7 @@ class InputError(RnnEdgeError, ValueError):
 
 class SnapshotError(RnnEdgeError, ValueError):
     """A snapshot is damaged or belongs to another model."""
+
+
+class QueueFullError(RnnEdgeError):
+    """As many pushes of a stream wait as may; nothing was taken in."""

@@ -27,22 +27,26 @@ class Held:
         self._multiple = multiple
         self._arrays: tuple[Array, ...] = ()
 
+    def ready(self, frames: int) -> int:
+        """How many frames can run once `frames` more are there."""
+        total = self.frames + frames
+        return total - total % self._multiple
+
     def divide(
         self, arrays: tuple[Array, ...], frames: int
-    ) -> tuple[tuple[Array, ...], tuple[Array, ...], int]:
-        """What can run now, what is left over, and how many frames can run. Changes nothing.
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """What can run now, and what is left over. Changes nothing.
 
         Args:
             arrays: one push's inputs, which must fit already.
             frames: how many they have.
         """
-        total = self.frames + frames
-        ready = total - total % self._multiple
+        total, ready = self.frames + frames, self.ready(frames)
         if self.frames:
             arrays = tuple(map(_joined, self._ports, self._arrays, arrays))
         if ready == total:
-            return arrays, parts(self._ports, arrays, total, total), ready
-        return parts(self._ports, arrays, 0, ready), parts(self._ports, arrays, ready, total), ready
+            return arrays, parts(self._ports, arrays, total, total)
+        return parts(self._ports, arrays, 0, ready), parts(self._ports, arrays, ready, total)
 
     def keep(self, arrays: Sequence[Array], frames: int) -> None:
         """Holds copies of `frames` frames from now on, in place of what was held."""

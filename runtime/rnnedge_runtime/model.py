@@ -13,6 +13,7 @@ import numpy as np
 from rnnedge_runtime.agreement import check_agreement, contract_of
 from rnnedge_runtime.alignment import is_plain
 from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
+from rnnedge_runtime.batch import Batch
 from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
 from rnnedge_runtime.providers import Memory, Opened, SessionRequest, open_session
@@ -149,6 +150,43 @@ class Model:
             InputError: the model runs whole sequences only, or `batch` does not suit it.
         """
         return Stream(self, batch, on_nonfinite)
+
+    def batch(
+        self,
+        slots: int,
+        *,
+        rows: int = 64,
+        frames: int = 1,
+        queue: int = 8,
+        most_frames: int = 64,
+        workers: int = 1,
+        on_nonfinite: OnNonfinite = "raise",
+    ) -> Batch:
+        """Opens slots for streams that share runs: many signals, each at its own pace.
+
+        Args:
+            slots: how many streams there can be at once. A slot costs its states.
+            rows: how many streams one run takes at most. Above about 64 a run gains little.
+            frames: the usual number of frames of a push; runs of that length are warmed up.
+            queue: how many pushes of one stream may wait.
+            most_frames: a longer push takes several ticks, so that none waits for it.
+            workers: how many threads share the runs of one tick.
+            on_nonfinite: what a push does with NaN or Inf in a float input; see `Stream`.
+
+        Raises:
+            InputError: something in the model has no batch axis, it runs whole sequences only, or
+                a number is not positive.
+        """
+        return Batch(
+            self,
+            slots,
+            rows=rows,
+            frames=frames,
+            queue=queue,
+            most_frames=most_frames,
+            workers=workers,
+            on_nonfinite=on_nonfinite,
+        )
 
     def run(self, inputs: Inputs, states: Mapping[str, Array] | None = None) -> RunResult:
         """Runs a whole sequence at once; the model keeps nothing of it.

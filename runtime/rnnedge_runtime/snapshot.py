@@ -13,10 +13,12 @@ Layout, all numbers little-endian::
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,14 +79,25 @@ def pack(moment: Moment) -> bytes:
         [
             _PREFIX.pack(_MAGIC, VERSION, len(header)),
             header,
-            *(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes() for tensor in tensors),
+            *map(_little_endian, tensors),
         ]
     )
     return body + hashlib.sha256(body).digest()
 
 
 def _listed(tensors: Mapping[str, Array]) -> list[list[Any]]:
-    return [[name, value.dtype.name, list(value.shape)] for name, value in tensors.items()]
+    return [[name, _name(value.dtype), value.shape] for name, value in tensors.items()]
+
+
+@functools.cache  # numpy makes the name anew each time, which takes longer than all else here
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
+def _little_endian(tensor: Array) -> bytes:
+    if sys.byteorder == "big":
+        tensor = tensor.astype(tensor.dtype.newbyteorder("<"))
+    return tensor.tobytes()
 
 
 def unpack(data: bytes, model: str, batch: int, contract: Contract) -> Moment:

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
-from rnnedge_runtime import nonfinite
-from rnnedge_runtime.alignment import Alignment, is_plain
-from rnnedge_runtime.arrays import (
-    Array,
-    Inputs,
-    by_name,
-    empty_outputs,
-    measure,
-)
+from rnnedge_runtime.arrays import Array, Inputs, by_name
+from rnnedge_runtime.chunk import Chunk
 from rnnedge_runtime.contract import BATCH, TIME
+from rnnedge_runtime.course import Course
 from rnnedge_runtime.engine import Engine
 from rnnedge_runtime.errors import InputError
-from rnnedge_runtime.held import Held
-from rnnedge_runtime.runs import OnNonfinite, Runs
-from rnnedge_runtime.snapshot import Moment, pack, unpack
+from rnnedge_runtime.runs import OnNonfinite
+from rnnedge_runtime.snapshot import pack, unpack
 from rnnedge_runtime.states import measure_states
-from rnnedge_runtime.streamable import (
-    check_batch,
-    check_rows,
-    check_streamable,
-    refuse_ended,
-    refuse_held,
-)
+from rnnedge_runtime.streamable import check_batch, check_rows, check_streamable
+from rnnedge_runtime.targets import check_targets, is_target
 
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
 
 Outputs: TypeAlias = Array | dict[str, Array]
+_ARRAY = np.ndarray
 
 
 class Stream:
@@ -60,7 +48,6 @@ class Stream:
     Attributes:
         model: what runs.
         batch: number of rows.
-        frames: frames pushed since the start, or since `reset()` of all rows.
         on_nonfinite: as given.
     """
 
@@ -76,22 +63,21 @@ class Stream:
             )
         self.model = model
         self.batch = check_batch(contract, batch)
-        self.frames = 0
         self.on_nonfinite = on_nonfinite
         self._contract = contract
         self._takes_array = len(contract.inputs) == 1
         self._gives_array = self._takes_array and len(contract.outputs) == 1
-        self._dtypes = tuple(np.dtype(port.dtype) for port in contract.inputs)
+        self._dtype = np.dtype(contract.inputs[0].dtype)
         self._engine = Engine(model, self.batch, check_finite=on_nonfinite != "ignore")
-        self._chunks, self._run = self._engine.chunks, self._engine.run
-        self._held = Held(contract.inputs, contract.chunk_multiple)
-        self._alignment = Alignment(contract, self.batch)
-        self._runs = Runs(contract, self._engine, self._alignment, on_nonfinite)
-        self._is_ended = False
-        self._settle()
+        self._course = Course(contract, self._engine, self.batch, on_nonfinite)
 
     def __repr__(self) -> str:
         return f"<Stream of {self.model!r}, batch {self.batch}, after {self.frames} frames>"
+
+    @property
+    def frames(self) -> int:
+        """Frames pushed since the start, or since `reset()` of all rows."""
+        return self._course.frames
 
     def push(self, inputs: Inputs) -> Outputs:
         """Runs the next frames and keeps the state for those that follow.
@@ -112,21 +98,39 @@ class Stream:
                 0 frames were given and an output has no time axis; or the signal was ended by
                 `flush`. The state is untouched.
         """
-        if self._takes_array and isinstance(inputs, np.ndarray):
-            arrays: tuple[Array, ...] = (inputs,)
-            chunk = self._chunks.get((inputs.shape,))
-            is_known = inputs.dtype is self._dtypes[0]
-        else:
+        chunk = self._step(inputs)
+        if chunk is None:
             arrays = tuple(by_name(self._contract.inputs, inputs).values())
-            chunk = self._chunks.get(tuple(array.shape for array in arrays))
-            is_known = all(map(operator.is_, (array.dtype for array in arrays), self._dtypes))
-        if self._detour or chunk is None or not is_known or not chunk.stage(arrays):
-            return self._push_with_care(arrays)
-        self._run(chunk)
-        self.frames += chunk.frames
-        if self._gives_array:
-            return chunk.results[0].copy()
-        return self._engine.results(chunk)
+            chunk = self._step_several(arrays)
+            if chunk is None:
+                return self._give(self._course.push(arrays))
+        return chunk.result.copy() if self._gives_array else self._engine.results(chunk)
+
+    def push_into(self, inputs: Inputs, out: Inputs) -> None:
+        """`push`, with the outputs written into arrays of the caller's: nothing is allocated.
+
+        Args:
+            inputs: as `push`.
+            out: the array if the model has one output, else arrays by name, of just the shapes and
+                types that `push` would return.
+
+        Raises:
+            InputError: as `push`, or `out` does not fit. The state is untouched.
+        """
+        chunk = self._course.ready.get(inputs.shape) if inputs.__class__ is _ARRAY else None
+        if (
+            chunk is not None
+            and len(chunk.results) == 1
+            and is_target(out, chunk.result)
+            and self._step(inputs) is not None
+        ):
+            out[...] = chunk.result
+            return
+        arrays = tuple(by_name(self._contract.inputs, inputs).values())
+        sizes, frames = self._course.sizes_of(arrays)
+        targets = check_targets(self._contract.outputs, out, sizes | {TIME: frames})
+        for name, output in self._course.push(arrays).items():
+            targets[name][...] = output
 
     def flush(self) -> Outputs:
         """Ends the signal: runs what is held, and gives what the model still holds back.
@@ -142,19 +146,7 @@ class Stream:
             InputError: the signal has been ended already; or an output has no time axis, and
                 nothing was run that gave it a value. The state is untouched.
         """
-        refuse_ended("Stream.flush", is_ended=self._is_ended)
-        pushed, held = self.frames, self._held.frames
-        frames = self._alignment.frames_to_end(pushed, held)
-        if frames:
-            arrays = self._held.padded(self._engine.last_inputs, self.batch, frames)
-            sizes = {BATCH: self.batch, TIME: frames}
-            outputs = self._runs.advance(arrays, sizes, pushed - held, ends_after=pushed)
-            self._alignment.cut(outputs, pushed, pushed - held)
-        else:
-            outputs = self._engine.unchanged() if self._engine.last else self._nothing()
-        self._is_ended = True
-        self._settle()
-        return self._give(outputs)
+        return self._give(self._course.flush())
 
     def reset(self, rows: Iterable[int] | None = None) -> None:
         """Puts all rows, or some, back to the initial state, bit for bit as in a new stream.
@@ -169,15 +161,7 @@ class Stream:
                 all. The state is untouched.
         """
         picked = range(self.batch) if rows is None else check_rows(rows, self.batch)
-        if 0 < len(picked) < self.batch:
-            refuse_ended("reset(rows=...)", is_ended=self._is_ended)
-            refuse_held(self._held.frames, self._contract.chunk_multiple)
-        self._engine.reset_rows(picked)
-        if len(picked) == self.batch:
-            self.frames, self._is_ended, self._engine.last = 0, False, None
-            self._held.drop()
-        self._alignment.begin(picked, self.frames)
-        self._settle()
+        self._course.reset(picked)
 
     @property
     def state(self) -> dict[str, Array]:
@@ -201,7 +185,7 @@ class Stream:
 
         All states, frames held, the frame count, and where each row is in its signal.
         """
-        return pack(self._moment())
+        return pack(self._course.moment(self.model.sha256))
 
     def restore(self, data: bytes) -> None:
         """Goes back to the moment of a snapshot, taken from this or another stream of the model.
@@ -209,65 +193,33 @@ class Stream:
         Raises:
             SnapshotError: it is damaged, or of another model or batch size. The state is untouched.
         """
-        self._resume(unpack(data, self.model.sha256, self.batch, self._contract))
+        self._course.resume(unpack(data, self.model.sha256, self.batch, self._contract))
 
     def fork(self) -> Stream:
         """A second stream, independent from now on, at the same moment."""
         twin = Stream(self.model, self.batch, self.on_nonfinite)
-        twin._resume(self._moment())
+        twin._course.resume(self._course.moment(self.model.sha256))
         return twin
 
-    def _moment(self) -> Moment:
-        # What a plain model was given is never needed again.
-        arrays = () if is_plain(self._contract) else self._held.waiting(self._engine.last_inputs)
-        names = [port.name for port in self._contract.inputs][: len(arrays)]
-        return Moment(
-            self.model.sha256,
-            self.batch,
-            self.frames,
-            self._engine.state.read(),
-            starts=tuple(self._alignment.starts.tolist()),
-            is_ended=self._is_ended,
-            held_frames=self._held.frames,
-            held=dict(zip(names, arrays, strict=True)),
-        )
+    def _step(self, inputs: Inputs) -> Chunk | None:
+        """The short way, if it can be taken: one array, of a shape that was pushed before."""
+        if inputs.__class__ is _ARRAY and inputs.dtype is self._dtype:
+            course = self._course
+            chunk = course.ready.get(inputs.shape)
+            if chunk is not None and chunk.step(inputs):
+                self._engine.last = chunk
+                course.frames += chunk.frames
+                return chunk
+        return None
 
-    def _resume(self, moment: Moment) -> None:
-        self._engine.state.write(moment.states)
-        self._engine.last = None
-        self.frames, self._is_ended = moment.frames, moment.is_ended
-        self._held.keep(tuple(moment.held.values()), moment.held_frames)
-        self._alignment.restore(moment.starts)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Decides whether the next push can take the short way."""
-        ran = self.frames - self._held.frames
-        self._detour = self._is_ended or self._held.frames > 0 or ran < self._alignment.settled_at
-
-    def _push_with_care(self, arrays: tuple[Array, ...]) -> Outputs:
-        """A push in full: checks, frames held before and after, what precedes the signal."""
-        refuse_ended("Stream.push", is_ended=self._is_ended)
-        ports, pushed = self._contract.inputs, self.frames
-        named = {port.name: array for port, array in zip(ports, arrays, strict=True)}
-        sizes = measure(ports, named, {BATCH: self.batch})
-        if sizes[TIME] == 0:
-            return self._give(self._nothing())
-        if self._contract.chunk_multiple > 1 and self.on_nonfinite == "raise":
-            nonfinite.refuse(ports, arrays)  # now, before some of it is held
-        ready, rest, frames = self._held.divide(arrays, sizes[TIME])
-        if frames:
-            ran = pushed - self._held.frames
-            outputs = self._runs.advance(ready, sizes | {TIME: frames}, ran)
-        else:
-            outputs = self._engine.unchanged()
-        self.frames = pushed + sizes[TIME]
-        self._held.keep(rest, (pushed + sizes[TIME]) % self._contract.chunk_multiple)
-        self._settle()
-        return self._give(outputs)
-
-    def _nothing(self) -> dict[str, Array]:
-        return empty_outputs(self._contract.outputs, {BATCH: self.batch})
+    def _step_several(self, arrays: tuple[Array, ...]) -> Chunk | None:
+        """The short way for a model with several inputs."""
+        chunk = self._course.ready.get(tuple(array.shape for array in arrays))
+        if chunk is None or not chunk.has_types_of(arrays) or not chunk.stage(arrays):
+            return None
+        self._engine.run(chunk)
+        self._course.frames += chunk.frames
+        return chunk
 
     def _give(self, outputs: dict[str, Array]) -> Outputs:
         return next(iter(outputs.values())) if self._gives_array else outputs

@@ -194,6 +194,7 @@ def test_verify_says_as_json_who_ran_what(call, folder, monkeypatch):
         ("verify", "net.onnx", "--golden", "net.npz"),
         ("run", "net.onnx", "frames.npy"),
         ("generate", "net.onnx"),
+        ("bench", "net.onnx"),
     ],
     ids=" ".join,
 )

@@ -149,6 +149,17 @@ def test_memory_that_is_closed_is_reached_by_binding_anew(gru, provider):
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_streams_that_share_runs_are_those_that_run_alone(gru, provider):
+    model = opened(gru.data, provider, needs="GRU")
+    x = gru.signal(batch=3, frames=4)
+    alone = model.stream(batch=3).push(x)
+    with model.batch(4, rows=2) as batch:
+        slots = [batch.join() for _ in range(3)]
+        shared = [batch.push(slots, x[:, t : t + 1]) for t in range(4)]
+    np.testing.assert_allclose(np.concatenate(shared, axis=1), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_two_streams_of_one_model_keep_apart(gru, provider):
     model = opened(gru.data, provider, needs="GRU")
     x = gru.signal(batch=2, frames=8)

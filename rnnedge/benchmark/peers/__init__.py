@@ -1,0 +1,1 @@
+"""Other runtimes on the same weights: one file each, behind one protocol."""
