@@ -10,6 +10,10 @@ pytest_plugins = ["pytester"]
 # Workers run side by side; threads of their own would only fight over the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# WebGPU also on a driver that computes on the processor: the only device with memory of its own on
+# machines without a GPU. Read when its plugin is registered.
+os.environ.setdefault("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER", "1")
+
 
 def pytest_addoption(parser):
     """The long runs; CONTRIBUTING.md says when."""

@@ -113,7 +113,15 @@ def _measure(
 def _open(path: Path, options: BenchOptions) -> tuple[Subject, Cold, int | None]:
     """Everything that happens once, timed; and by how much memory grew with the model."""
     before = resident_bytes()
-    model, load_ns = _timed(lambda: load(path, provider=options.provider, threads=options.threads))
+    model, load_ns = _timed(
+        lambda: load(
+            path,
+            provider=options.provider,
+            threads=options.threads,
+            provider_options=options.provider_options,
+            provider_library=options.provider_library,
+        )
+    )
     after = resident_bytes()
     grown = None if before is None or after is None else max(after - before, 0)
     stream, stream_ns = _timed(lambda: model.stream(options.batch))

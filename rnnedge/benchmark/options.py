@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
 
 from rnnedge.benchmark.errors import BenchError
 from rnnedge_runtime.contract import Contract
@@ -21,6 +23,8 @@ class BenchOptions:
         batch: rows of a call.
         hop_ms: from one input frame to the next; None for what the contract says.
         provider: execution provider.
+        provider_options: as for `load`.
+        provider_library: as for `load`.
         threads: of one run.
         seconds: about how long the measuring takes, loading and warm-up not included.
         calls: timed at most, of each thing that is timed; None for as many as there is time for.
@@ -34,6 +38,8 @@ class BenchOptions:
     batch: int = 1
     hop_ms: float | None = None
     provider: str = "cpu"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    provider_library: str | PathLike[str] | None = None
     threads: int = 1
     seconds: float = DEFAULT_SECONDS
     calls: int | None = None

@@ -27,7 +27,24 @@ ProviderOption: TypeAlias = Annotated[
     typer.Option(
         "--provider",
         metavar="NAME",
-        help="Execution provider: cpu, another that is installed, or auto.",
+        help="Execution provider: cpu, another that is installed, auto, or the path of a plugin "
+        "library.",
+    ),
+]
+ProviderSettingsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider-option",
+        metavar="KEY=VALUE",
+        help="An option of the provider, handed on as it is; repeatable.",
+    ),
+]
+ProviderLibraryOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--provider-library",
+        metavar="PATH",
+        help="The plugin library that has the provider, in place of the one installed.",
     ),
 ]
 ThreadsOption: TypeAlias = Annotated[
@@ -100,6 +117,21 @@ WindowOption: TypeAlias = Annotated[
         "--window", metavar="SAMPLES", min=1, help="Samples a frame sees (default: the hop)."
     ),
 ]
+
+
+def provider_settings(texts: list[str] | None) -> dict[str, str]:
+    """Divides ``key=value`` texts; the value may have further equals signs.
+
+    Raises:
+        typer.BadParameter: one has no equals sign, or no key.
+    """
+    pairs = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--provider-option")
+        pairs[key] = value
+    return pairs
 
 
 def signal_of(sample_rate: int | None, hop: int | None, window: int | None) -> Signal | None:

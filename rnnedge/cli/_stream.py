@@ -41,6 +41,8 @@ class Options:
     state_in: Path | None
     state_out: Path | None
     provider: str
+    provider_options: dict[str, str]
+    provider_library: Path | None
     threads: int
 
 
@@ -53,7 +55,13 @@ def stream_file(file: Path, input_path: Path, options: Options) -> RunSummary:
     Raises:
         RnnEdgeError: the model, the input, a state or the output's name is not as it must be.
     """
-    model = load(file, provider=options.provider, threads=options.threads)
+    model = load(
+        file,
+        provider=options.provider,
+        threads=options.threads,
+        provider_options=options.provider_options,
+        provider_library=options.provider_library,
+    )
     source = open_source(input_path, model.contract, options.batch)
     if model.contract.mode == "sequence":
         _refuse_stream_options(file, options)

@@ -13,12 +13,15 @@ from rnnedge.cli._options import (
     ForceFlag,
     JsonFlag,
     ModelArgument,
+    ProviderLibraryOption,
     ProviderOption,
+    ProviderSettingsOption,
     SeedOption,
     StatesOption,
     ThreadsOption,
     WeightsKeyOption,
     WeightsOption,
+    provider_settings,
 )
 from rnnedge.cli._output import ExitCode
 from rnnedge.cli._source import load_source
@@ -107,6 +110,8 @@ def bench(
         ),
     ] = None,
     provider: ProviderOption = "cpu",
+    provider_option: ProviderSettingsOption = None,
+    provider_library: ProviderLibraryOption = None,
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     force: ForceFlag = False,
@@ -136,6 +141,8 @@ def bench(
         batch=batch,
         hop_ms=hop_ms,
         provider=provider,
+        provider_options=provider_settings(provider_option),
+        provider_library=provider_library,
         threads=threads,
         seconds=seconds,
         calls=calls,

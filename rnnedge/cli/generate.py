@@ -14,9 +14,12 @@ from rnnedge.cli import _output
 from rnnedge.cli._options import (
     JsonFlag,
     ModelArgument,
+    ProviderLibraryOption,
     ProviderOption,
+    ProviderSettingsOption,
     SeedOption,
     ThreadsOption,
+    provider_settings,
 )
 
 
@@ -38,6 +41,8 @@ def generate(
     ] = None,
     seed: SeedOption = 0,
     provider: ProviderOption = "cpu",
+    provider_option: ProviderSettingsOption = None,
+    provider_library: ProviderLibraryOption = None,
     threads: ThreadsOption = 1,
     json: JsonFlag = False,
 ) -> None:
@@ -54,7 +59,13 @@ def generate(
     from rnnedge_runtime import load
 
     sampler = Sampler(temperature=temperature, top_k=top_k, seed=seed, never=(UNKNOWN,))
-    model = load(file, provider=provider, threads=threads)
+    model = load(
+        file,
+        provider=provider,
+        threads=threads,
+        provider_options=provider_settings(provider_option),
+        provider_library=provider_library,
+    )
     generator = Generator(model)
     _warn_of_unknown(generator.vocabulary.missing(prompt))
     characters = generator.characters(prompt, length, sampler)

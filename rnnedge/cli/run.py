@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from rnnedge.cli import _output
-from rnnedge.cli._options import ForceFlag, JsonFlag, ModelArgument, ProviderOption, ThreadsOption
+from rnnedge.cli._options import (
+    ForceFlag,
+    JsonFlag,
+    ModelArgument,
+    ProviderLibraryOption,
+    ProviderOption,
+    ProviderSettingsOption,
+    ThreadsOption,
+    provider_settings,
+)
 from rnnedge.cli._output import STANDARD_STREAM
 
 
@@ -52,6 +61,8 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Save the state after the last frame.")
     ] = None,
     provider: ProviderOption = "cpu",
+    provider_option: ProviderSettingsOption = None,
+    provider_library: ProviderLibraryOption = None,
     threads: ThreadsOption = 1,
     force: ForceFlag = False,
     json: JsonFlag = False,
@@ -73,7 +84,17 @@ def run(
     for path in (output, state_out):
         if path is not None:
             _output.check_overwrite(path, force=force)
-    options = Options(output, chunk, batch, state_in, state_out, provider, threads)
+    options = Options(
+        output,
+        chunk,
+        batch,
+        state_in,
+        state_out,
+        provider,
+        provider_settings(provider_option),
+        provider_library,
+        threads,
+    )
     summary = stream_file(file, source, options)
     _output.emit(summary, json=json, aside=True)
     if state_out is not None:

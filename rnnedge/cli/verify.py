@@ -5,8 +5,9 @@ With a golden file, which holds what the module gave, it is asked where there is
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
@@ -15,14 +16,20 @@ from rnnedge.cli._options import (
     ArgumentOption,
     JsonFlag,
     ModelArgument,
+    ProviderLibraryOption,
     ProviderOption,
+    ProviderSettingsOption,
     StatesOption,
     ThreadsOption,
     WeightsKeyOption,
     WeightsOption,
+    provider_settings,
 )
 from rnnedge.cli._output import STANDARD_STREAM, ExitCode
 from rnnedge.cli._source import load_source
+
+if TYPE_CHECKING:
+    from rnnedge.parity import ParityReport
 
 
 def verify(
@@ -71,6 +78,8 @@ def verify(
         ),
     ] = None,
     provider: ProviderOption = "cpu",
+    provider_option: ProviderSettingsOption = None,
+    provider_library: ProviderLibraryOption = None,
     threads: ThreadsOption = 1,
     seed: Annotated[
         int | None,
@@ -101,6 +110,13 @@ def verify(
     """
     if (against is None) == (golden is None):
         raise typer.BadParameter("give either --against MODEL or --golden FILE")
+    chosen: _Chosen = {
+        "provider": provider,
+        "provider_options": provider_settings(provider_option),
+        "provider_library": provider_library,
+        "threads": threads,
+        "allowed_ratio": allowed_ratio,
+    }
     if golden is not None:
         of_module = {
             "--arg": arg, "--weights": weights, "--weights-key": weights_key, "--state": state,
@@ -109,9 +125,7 @@ def verify(
         }  # fmt: skip
         if given := [name for name, value in of_module.items() if value is not None]:
             raise typer.BadParameter(f"--golden has no use for {', '.join(given)}")
-        _verify_golden(
-            file, golden, provider=provider, threads=threads, ratio=allowed_ratio, json=json
-        )
+        _verify_golden(file, golden, json=json, **chosen)
         return
     if save_golden is not None:
         _check_save(save_golden, force=force)
@@ -124,14 +138,12 @@ def verify(
         file,
         module,
         states=state or (),
-        provider=provider,
-        threads=threads,
         seed=seed or 0,
         chunks=chunk or (),
         batches=batch or (),
-        allowed_ratio=allowed_ratio,
         save_golden=save_golden,
         explain=explain,
+        **chosen,
     )
     saved = save_golden if report.passed else None
     _output.emit(ParitySummary(report, saved), json=json)
@@ -140,6 +152,7 @@ def verify(
         return
     if save_golden is not None:
         _output.say(f"{save_golden} was not written: the file is not the module's function")
+    _warn_of_precision(report)
     if weights is None:
         _output.warn(
             "MODEL was made without --weights: are its numbers those that were exported?",
@@ -149,21 +162,41 @@ def verify(
         again = [word for text in arg or () for word in ("--arg", text)]
         again += [] if weights is None else ["--weights", str(weights)]
         again += [] if weights_key is None else ["--weights-key", weights_key]
+        again += [] if provider == "cpu" else ["--provider", provider]
+        again += [word for text in provider_option or () for word in ("--provider-option", text)]
+        again += [] if provider_library is None else ["--provider-library", str(provider_library)]
         _output.hint("rnnedge", "verify", file, "--against", str(against), *again, "--explain")
     raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-def _verify_golden(
-    file: Path, golden: Path, *, provider: str, threads: int, ratio: float | None, json: bool
-) -> None:
+class _Chosen(TypedDict):
+    """What is said of the run, whatever the file is compared with."""
+
+    provider: str
+    provider_options: dict[str, str]
+    provider_library: Path | None
+    threads: int
+    allowed_ratio: float | None
+
+
+def _verify_golden(file: Path, golden: Path, *, json: bool, **chosen: Unpack[_Chosen]) -> None:
     from rnnedge import verify_golden
     from rnnedge.report.parity import ParitySummary
 
-    report = verify_golden(file, golden, provider=provider, threads=threads, allowed_ratio=ratio)
+    report = verify_golden(file, golden, **chosen)
     _output.emit(ParitySummary(report), json=json)
     if not report.passed:
+        _warn_of_precision(report)
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _hint_next(file, None)
+
+
+def _warn_of_precision(report: ParityReport) -> None:
+    if not report.missing_precision:
+        return
+    words = [f"{key}={value}" for key, value in report.missing_precision.items()]
+    options = " ".join(f"--provider-option {shlex.quote(word)}" for word in words)
+    _output.warn(report.precision, fix=f"ask for float32: {options}")
 
 
 def _hint_next(file: Path, saved: Path | None) -> None:

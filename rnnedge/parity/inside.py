@@ -52,8 +52,8 @@ class Graph:
         named = {output.name for output in model.graph.output}
         wanted = [name for name in values if name in self.makers and name not in named]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-        session, _ = open_session(model.SerializeToString(), request)
-        return Session(session, [*named, *wanted])
+        opened = open_session(model.SerializeToString(), request)
+        return Session(opened.session, [*named, *wanted])
 
 
 class Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rnnedge_runtime import Contract, Model, load
 from rnnedge_runtime.arrays import Array, measure
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.errors import InputError
+from rnnedge_runtime.providers import count_nodes
 from rnnedge_runtime.states import measure_states
 
 
@@ -27,6 +28,8 @@ def verify_golden(
     golden: str | PathLike[str],
     *,
     provider: str = "cpu",
+    provider_options: Mapping[str, str] | None = None,
+    provider_library: str | PathLike[str] | None = None,
     threads: int = 1,
     allowed_ratio: float | None = None,
 ) -> ParityReport:
@@ -39,6 +42,8 @@ def verify_golden(
         file: the model file, or its bytes.
         golden: what ``verify(..., save_golden=...)`` wrote for this very file.
         provider: the execution provider to judge.
+        provider_options: as for `load`.
+        provider_library: as for `load`.
         threads: of one run.
         allowed_ratio: another number than 4, whatever the host's was; the report tells it.
 
@@ -49,7 +54,13 @@ def verify_golden(
     options = Options.of((), (), allowed_ratio)
     path = Path(golden)
     kept = read_golden(path)
-    model = load(file, provider=provider, threads=threads)
+    model = load(
+        file,
+        provider=provider,
+        threads=threads,
+        provider_options=provider_options,
+        provider_library=provider_library,
+    )
     _check_model(kept, model, path)
     for case in kept.cases:
         _check_case(case, model, path)
@@ -61,6 +72,8 @@ def verify_golden(
         checks=tuple(_checks(trials, kept)),
         tensors=tuple(ledger.result() for ledger in trials.ledgers.values()),
         provider=model.provider,
+        provider_options=model.provider_options,
+        assignment=count_nodes(model.assignment),
         allowed_ratio=options.allowed_ratio,
         settings={**kept.settings, **_settings(model, kept, path)},
     )

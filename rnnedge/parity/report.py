@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rnnedge.parity.explanation import Explanation
 from rnnedge.parity.options import ALLOWED_RATIO
+from rnnedge_runtime.providers import about, missing_precision
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ class ParityReport:
         checks: every question that was asked.
         tensors: the errors of each output and state.
         provider: the execution provider that ran the file.
+        provider_options: what it was given, defaults included.
+        assignment: how many nodes of each operator each provider ran, as onnxruntime recorded it:
+            ``{"CPUExecutionProvider": {"GRU": 1}}``.
         allowed_ratio: how many times PyTorch's own float32 error is allowed, or what counts as
             that at the least: a few units in the last place.
         settings: seed, batch sizes, frames: what is needed to ask again.
@@ -118,6 +122,8 @@ class ParityReport:
     allowed_ratio: float
     settings: Mapping[str, Any]
     explanation: Explanation | None = None
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    assignment: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -135,6 +141,27 @@ class ParityReport:
         )
 
     @property
+    def missing_precision(self) -> dict[str, str]:
+        """The options that would make the provider compute in float32, if it failed without."""
+        return {} if self.passed else missing_precision(self.provider, self.provider_options)
+
+    @property
+    def precision(self) -> str:
+        """In what the provider computes a float32 model, unless it is told otherwise."""
+        precision = about(self.provider).precision
+        return f"{self.provider} computes in {precision}, unless told otherwise"
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Which nodes another provider ran; None if there are none."""
+        others = [
+            f"{', '.join(operators)} on {provider}"
+            for provider, operators in self.assignment.items()
+            if provider != self.provider
+        ]
+        return f"some nodes ran elsewhere: {'; '.join(others)}" if others else None
+
+    @property
     def circumstances(self) -> list[str]:
         """For a person: with what it was asked, and by which yardstick if it is another."""
         settings = self.settings
@@ -143,6 +170,7 @@ class ParityReport:
             f"each for batches of {batches} and {settings['frames']} frames, seed "
             f"{settings['seed']}, on {self.provider}"
         ]
+        lines += [] if self.elsewhere is None else [self.elsewhere]
         if golden := settings.get("golden"):
             made = ", ".join(f"{name} {version}" for name, version in golden["versions"].items())
             lines.append(f"against {golden['path']}, made with {made}")
@@ -154,6 +182,8 @@ class ParityReport:
         return {
             "passed": self.passed,
             "provider": self.provider,
+            "provider_options": dict(self.provider_options),
+            "assignment": {key: dict(value) for key, value in self.assignment.items()},
             "allowed_ratio": self.allowed_ratio,
             "checks": [check.to_dict() for check in self.checks],
             "tensors": [
@@ -170,6 +200,8 @@ class ParityReport:
             for check in self.checks
         ]
         lines += [] if self.yardstick is None else [self.yardstick]
+        if missing := self.missing_precision:
+            lines.append(f"{self.precision}; float32: provider_options={missing}")
         lines += [] if self.explanation is None else self.explanation.lines()
         return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from os import PathLike
@@ -27,7 +27,7 @@ from rnnedge_exporters.capture import prepare
 from rnnedge_exporters.errors import SourceError
 from rnnedge_exporters.specs import parse_inputs
 from rnnedge_runtime import Contract, Model, load
-from rnnedge_runtime.providers import SessionRequest
+from rnnedge_runtime.providers import SessionRequest, count_nodes
 
 
 def verify(
@@ -36,6 +36,8 @@ def verify(
     *,
     states: Sequence[str] = (),
     provider: str = "cpu",
+    provider_options: Mapping[str, str] | None = None,
+    provider_library: str | PathLike[str] | None = None,
     threads: int = 1,
     seed: int = 0,
     chunks: Sequence[int | Sequence[int]] = (),
@@ -54,6 +56,8 @@ def verify(
         module: judged in float32, as it was exported, if it is of another precision.
         states: what the export was told of states; read from the file when empty.
         provider: the execution provider to judge.
+        provider_options: as for `load`.
+        provider_library: as for `load`.
         threads: of one run.
         seed: of all random inputs, states and chunk lengths.
         chunks: lengths of pushes to try beside the random ones, in frames: ``160`` again and again,
@@ -71,7 +75,13 @@ def verify(
         RnnEdgeError: the file cannot be loaded, or the golden file not be written.
     """
     options = Options.of(chunks, batches, allowed_ratio)
-    model = load(file, provider=provider, threads=threads)
+    model = load(
+        file,
+        provider=provider,
+        threads=threads,
+        provider_options=provider_options,
+        provider_library=provider_library,
+    )
     options.check_fit(model.contract)
     inputs = inputs_of(model.contract)
     states = states or model.contract.source.get("states", ())
@@ -92,6 +102,8 @@ def verify(
         checks=tuple(checks),
         tensors=tuple(ledger.result() for ledger in trials.ledgers.values()),
         provider=model.provider,
+        provider_options=model.provider_options,
+        assignment=count_nodes(model.assignment),
         allowed_ratio=options.allowed_ratio,
         settings=_settings(model, trials.settings, seed),
     )
@@ -105,7 +117,12 @@ def verify(
         model.contract,
         inputs=inputs,
         states=states,
-        request=SessionRequest(provider, threads),
+        request=SessionRequest(
+            provider,
+            threads,
+            provider_options or {},
+            provider_library=None if provider_library is None else str(provider_library),
+        ),
         seed=seed,
         index_bound=oracle.index_bound,
     )

@@ -44,6 +44,8 @@ class Diagnosis:
     Attributes:
         packages: versions by name; None for one that is not installed.
         cpu_usable: cores this process may run on.
+        providers: what can be asked for, plugins included.
+        idle_plugins: why a plugin that is installed cannot be used, by package.
         problem: why the check failed, None if it passed.
     """
 
@@ -56,6 +58,7 @@ class Diagnosis:
     cpu_usable: int
     memory_bytes: int | None
     providers: tuple[str, ...]
+    idle_plugins: dict[str, str]
     problem: str | None
 
     @property
@@ -80,6 +83,8 @@ class Diagnosis:
         memory = "unknown" if self.memory_bytes is None else bytes_text(self.memory_bytes)
         table.add_row("memory", memory)
         table.add_row("providers", Text(", ".join(self.providers) or "none"))
+        for package, problem in self.idle_plugins.items():
+            table.add_row("", Text(f"{package} is of no use here: {problem}", style="dim"))
         return Group(table, self._verdict())
 
     def to_line(self) -> str:
@@ -95,6 +100,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Looks at the machine and streams a tiny model on it."""
     cpu, features = _cpu()
+    providers, idle_plugins = _providers()
     return Diagnosis(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=_packages(),
@@ -104,7 +110,8 @@ def diagnose() -> Diagnosis:
         cpu_cores=os.cpu_count() or 1,
         cpu_usable=_usable_cores(),
         memory_bytes=_memory_bytes(),
-        providers=_providers(),
+        providers=providers,
+        idle_plugins=idle_plugins,
         problem=_problem(),
     )
 
@@ -129,12 +136,15 @@ def _problem() -> str | None:
     return check_streaming()
 
 
-def _providers() -> tuple[str, ...]:
+def _providers() -> tuple[tuple[str, ...], dict[str, str]]:
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401 - alone, so that nothing is left half imported
     except ImportError:
-        return ()
-    return tuple(onnxruntime.get_available_providers())
+        return (), {}
+    from rnnedge_runtime.providers import available, register_installed
+
+    idle = register_installed()
+    return tuple(available()), idle
 
 
 def _usable_cores() -> int:

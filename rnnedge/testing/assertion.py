@@ -37,6 +37,7 @@ def assert_parity(
     chunks: Sequence[int | Sequence[int]] = (),
     batches: Sequence[int] = (),
     providers: Sequence[str] = ("cpu",),
+    provider_options: Mapping[str, Mapping[str, str]] | None = None,
     threads: int = 1,
     allowed_ratio: float | None = None,
     seed: int = 0,
@@ -58,6 +59,7 @@ def assert_parity(
             again and again, or a pattern ``(7, 0, 3)``.
         batches: batch sizes to try beside the verifier's own.
         providers: execution providers, each judged.
+        provider_options: by provider, as `providers` names it.
         threads: of one run.
         allowed_ratio: how many times PyTorch's own float32 error is allowed; the verifier's own, 4,
             if left out. The report tells any other.
@@ -74,7 +76,7 @@ def assert_parity(
     """
     __tracebackhide__ = True
     require_exporters("assert_parity")
-    names = _providers(providers)
+    names = _providers(providers, provider_options or {})
     data, judged = _file(module, file, inputs, states, mode)
     from rnnedge import verify
 
@@ -84,6 +86,7 @@ def assert_parity(
             module,
             states=states,
             provider=provider,
+            provider_options=(provider_options or {}).get(provider),
             threads=threads,
             seed=seed,
             chunks=chunks,
@@ -119,7 +122,7 @@ def require_exporters(where: str) -> None:
         raise RnnEdgeError(error.what, where=where, fix=error.fix) from None
 
 
-def _providers(providers: Sequence[str]) -> tuple[str, ...]:
+def _providers(providers: Sequence[str], options: Mapping[str, object]) -> tuple[str, ...]:
     from rnnedge.parity.options import OptionError
 
     names = (providers,) if isinstance(providers, str) else tuple(providers)
@@ -128,6 +131,12 @@ def _providers(providers: Sequence[str]) -> tuple[str, ...]:
             "no provider is named, so nothing would be judged",
             where="providers",
             fix='leave it out, or name one: providers=["cpu"]',
+        )
+    if idle := [name for name in options if name not in names]:
+        raise OptionError(
+            f"options are given for {', '.join(idle)}, which is not judged",
+            where="provider_options",
+            fix=f"name the providers as in providers={list(names)}",
         )
     return names
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array
+from rnnedge_runtime.providers import Memory
 
 Run: TypeAlias = Callable[[], Any]
 
@@ -18,7 +19,7 @@ def bound_run(
     inputs: Mapping[str, Array | ort.OrtValue],
     outputs: Mapping[str, Array | ort.OrtValue],
     *,
-    copies_at_bind: bool,
+    memory: Memory,
 ) -> Run:
     """A run that reads and writes the same buffers whenever it is called.
 
@@ -26,20 +27,17 @@ def bound_run(
         session: what runs.
         inputs: contiguous host arrays, or tensors on a device, by name. The caller keeps them.
         outputs: as `inputs`.
-        copies_at_bind: onnxruntime copies an input to the memory of the provider that reads it
-            when the input is bound, and never again. So on all providers but the CPU's inputs are
-            bound anew for every run.
+        memory: where the session reads its inputs. Arrays are copied there before every run, if
+            that is not the host; tensors are there already, and bound once.
     """
     binding = session.io_binding()
 
-    def bind_inputs() -> None:
-        for name, value in inputs.items():
-            if isinstance(value, ort.OrtValue):
-                binding.bind_ortvalue_input(name, value)
-            else:
-                binding.bind_cpu_input(name, value)
-
-    bind_inputs()
+    steps = [
+        memory.bind_tensor(binding, name, value)
+        if isinstance(value, ort.OrtValue)
+        else memory.bind_array(binding, name, value)
+        for name, value in inputs.items()
+    ]
     for name, value in outputs.items():
         if isinstance(value, ort.OrtValue):
             binding.bind_ortvalue_output(name, value)
@@ -47,15 +45,17 @@ def bound_run(
             pointer = value.ctypes.data
             binding.bind_output(name, "cpu", 0, value.dtype, value.shape, pointer)
     run = _direct_call(session, binding)
-    return _after(bind_inputs, run) if copies_at_bind else run
+    needed = [step for step in steps if step is not None]
+    return _after(needed, run) if needed else run
 
 
-def _after(first: Callable[[], None], then: Run) -> Run:
-    def both() -> Any:
-        first()
+def _after(steps: Sequence[Run], then: Run) -> Run:
+    def all_of_them() -> Any:
+        for step in steps:
+            step()
         return then()
 
-    return both
+    return all_of_them
 
 
 def _direct_call(session: ort.InferenceSession, binding: ort.IOBinding) -> Run:

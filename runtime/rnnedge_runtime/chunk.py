@@ -11,6 +11,7 @@ import onnxruntime as ort
 from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
 from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import TIME, Contract
+from rnnedge_runtime.providers import Memory
 from rnnedge_runtime.states import StateSet
 
 _PROBE = 2.0**-20
@@ -29,6 +30,9 @@ class Turn:
 class Chunk:
     """Buffers for pushes of one shape. Nothing is allocated in a push but its result.
 
+    Where the session reads its inputs from a device, they are copied there before every run; states
+    are there already, and of what a run gives the outputs alone come back (`Memory`).
+
     Attributes:
         frames: the frames of one push.
         buffers: one staging array per input, in the contract's order, bound to both runs.
@@ -46,9 +50,9 @@ class Chunk:
         sizes: Sizes,
         *,
         check_finite: bool,
-        copies_at_bind: bool,
+        memory: Memory,
     ) -> None:
-        self._copies_at_bind = copies_at_bind
+        self._memory = memory
         self.frames = sizes[TIME]
         self.buffers = tuple(
             np.zeros(shape, port.dtype) for port, shape in zip(contract.inputs, shapes, strict=True)
@@ -149,7 +153,7 @@ class Chunk:
         for state in contract.states:
             inputs[state.input] = source.tensors[state.name]
             outputs[state.output] = target.tensors[state.name]
-        return bound_run(session, inputs, outputs, copies_at_bind=self._copies_at_bind)
+        return bound_run(session, inputs, outputs, memory=self._memory)
 
 
 def _probe(buffer: Array) -> Array | None:

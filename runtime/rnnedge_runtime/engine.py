@@ -10,7 +10,6 @@ import numpy as np
 from rnnedge_runtime.arrays import Array, Sizes, shape_of
 from rnnedge_runtime.chunk import Chunk, Turn
 from rnnedge_runtime.contract import BATCH, TIME
-from rnnedge_runtime.providers import CPU
 from rnnedge_runtime.states import StateSet, copy_rows
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ class Engine:
         self._batch = batch
         self._check_finite = check_finite
         self._sets = (
-            StateSet(contract.states, batch, model.device),
-            StateSet(contract.states, batch, model.device),
+            StateSet(contract.states, batch, model.memory),
+            StateSet(contract.states, batch, model.memory),
         )
         self._turn = Turn()
         self.chunks: dict[Shape | tuple[Shape, ...], Chunk] = {}
@@ -71,7 +70,7 @@ class Engine:
                 shapes,
                 sizes,
                 check_finite=self._check_finite,
-                copies_at_bind=self._model.provider != CPU,
+                memory=self._model.memory,
             )
         return self.chunks[key]
 

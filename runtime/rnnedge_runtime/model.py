@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 
 from rnnedge_runtime.agreement import check_agreement, contract_of
 from rnnedge_runtime.alignment import is_plain
@@ -17,9 +16,9 @@ from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measur
 from rnnedge_runtime.batch import Batch
 from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
-from rnnedge_runtime.providers import SessionRequest, device_of, open_session
+from rnnedge_runtime.providers import Memory, Opened, SessionRequest, open_session
 from rnnedge_runtime.runs import OnNonfinite
-from rnnedge_runtime.states import InitialValues, measure_states
+from rnnedge_runtime.states import InitialValues, check_integers, measure_states
 from rnnedge_runtime.stream import Stream
 from rnnedge_runtime.streamable import check_batch
 from rnnedge_runtime.whole import run_through_stream
@@ -43,16 +42,21 @@ def load(
     provider: str = "cpu",
     threads: int = 1,
     provider_options: Mapping[str, str] | None = None,
+    provider_library: str | PathLike[str] | None = None,
     flush_denormals: bool = False,
 ) -> Model:
     """Opens a model file that carries a contract.
 
     Args:
         path: the file, or its bytes. External data is only followed inside the file's own folder.
-        provider: ``"cpu"``, ``"cuda"``, ``"openvino"``, ``"auto"`` (CUDA if it works, else CPU;
-            the choice is logged), or onnxruntime's full name of a provider.
+        provider: ``"cpu"``, ``"cuda"``, ``"openvino"`` or another of docs/providers.md, ``"auto"``
+            (CUDA if it works, else CPU; the choice is logged), onnxruntime's full name of a
+            provider, or the path of a plugin library.
         threads: how many threads one run may use.
-        provider_options: handed to the provider as they are.
+        provider_options: handed to the provider as they are; ``device_type`` picks one of a
+            plugin's devices.
+        provider_library: the plugin library that has `provider`, by path, in place of the one that
+            is installed.
         flush_denormals: treat denormal numbers as zero. Off by default, because onnxruntime sets
             the mode on the thread that opens the process's first session, where it then governs
             all arithmetic, and not on threads that exist already: the same stream would round
@@ -62,17 +66,23 @@ def load(
     Raises:
         ModelFileError: the file is missing, or onnxruntime cannot load it.
         ContractError: there is no contract, or the file does not keep it.
-        ProviderError: the provider is absent, or did not take the recurrent nodes.
+        ProviderError: the provider is absent, did not take the nodes that matter, or computes in
+            too few bits.
     """
-    request = SessionRequest(provider, threads, dict(provider_options or {}), flush_denormals)
+    request = SessionRequest(
+        provider,
+        threads,
+        dict(provider_options or {}),
+        flush_denormals,
+        None if provider_library is None else str(provider_library),
+    )
     source: str | bytes
     if isinstance(path, bytes):
         file, source, digest = None, path, hashlib.sha256(path).hexdigest()
     else:
         file, source, digest = Path(path), str(Path(path)), _digest(Path(path))
     try:
-        session, used = open_session(source, request)
-        return Model(session, used, request, digest, file)
+        return Model(open_session(source, request), digest, file)
     except UnicodeDecodeError as error:
         raise ModelFileError(
             f"the file holds text that is not UTF-8: {error}",
@@ -87,36 +97,39 @@ class Model:
     Attributes:
         contract: what the file promises.
         path: the file, None if it was given as bytes.
-        provider: onnxruntime's name of the provider that runs the recurrent nodes.
+        provider: onnxruntime's name of the provider that runs the nodes that matter.
+        provider_options: what it was given, defaults included.
+        assignment: onnxruntime's record: every node, and which provider runs it.
         session: onnxruntime's session, for what this class does not offer.
         metadata: the file's own metadata, without what rnnedge wrote of itself.
         sha256: of the file's bytes, in hex; external data is not included.
-        device: where states live: onnxruntime's device name and id.
+        memory: where the session reads its inputs.
     """
 
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        provider: str,
-        request: SessionRequest,
-        sha256: str,
-        path: Path | None,
-    ) -> None:
+    def __init__(self, opened: Opened, sha256: str, path: Path | None) -> None:
         where = "the bytes given" if path is None else str(path)
-        metadata = dict(session.get_modelmeta().custom_metadata_map)
-        self.session = session
-        self.provider = provider
+        metadata = dict(opened.session.get_modelmeta().custom_metadata_map)
+        self.session = opened.session
+        self.provider = opened.provider
+        self.provider_options = opened.options
+        self.assignment = opened.assignment
         self.path = path
         self.sha256 = sha256
-        self.device = device_of(provider, request.provider_options)
+        self.memory = Memory(opened.session, opened.provider)
         self.contract = contract_of(metadata, where)
-        check_agreement(self.contract, session, where)
+        check_agreement(self.contract, self.session, where)
+        check_integers(self.contract.states, self.provider)
         self.metadata = {
             key: value
             for key, value in metadata.items()
             if key not in (METADATA_KEY, CLOCKS_KEY) and not key.startswith(TENSOR_KEY_PREFIX)
         }
         self._initial = InitialValues(self.contract, metadata)
+
+    @property
+    def device(self) -> tuple[str, int]:
+        """Where states live: onnxruntime's device name and id."""
+        return self.memory.device
 
     def __repr__(self) -> str:
         name = self.path or f"{self.sha256[:12]}…"

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array, Sizes, measure, shape_of
 from rnnedge_runtime.contract import BATCH, Contract, Port, State, dim_factor
-from rnnedge_runtime.errors import ContractError, InputError
+from rnnedge_runtime.errors import ContractError, InputError, ProviderError
+from rnnedge_runtime.providers import Memory, about
 
 
 def measure_states(states: Sequence[State], given: Mapping[str, Array], sizes: Sizes) -> Sizes:
@@ -31,6 +31,22 @@ def measure_states(states: Sequence[State], given: Mapping[str, Array], sizes: S
             fix=f"the model's states are: {', '.join(known) or 'none'}",
         )
     return measure([state for state in states if state.name in given], given, sizes)
+
+
+def check_integers(states: Sequence[State], provider: str) -> None:
+    """Refuses states that a provider would cut off: what it then gives is another function.
+
+    Raises:
+        ProviderError: the provider computes in fewer bits than an initial value takes.
+    """
+    for state in states if about(provider).narrow_integers else ():
+        if np.dtype(state.dtype).kind in "iu" and abs(state.fill) >= 2**31:
+            raise ProviderError(
+                f"{provider} computes 64-bit integers in 32 bits, which do not hold this state's "
+                f"initial value {state.fill:.0f}",
+                where=f"state {state.name!r}, of kind {state.kind!r}",
+                fix="use provider='cpu'; a network that looks at no later frames has no such state",
+            )
 
 
 class InitialValues:
@@ -114,14 +130,11 @@ def copy_rows(
 
 
 class StateSet:
-    """One tensor per state on the session's device, bound to runs as input or as output."""
+    """One tensor per state where the session reads it, bound to runs as input or as output."""
 
-    def __init__(self, states: Sequence[State], batch: int, device: tuple[str, int]) -> None:
-        self._states = states
+    def __init__(self, states: Sequence[State], batch: int, memory: Memory) -> None:
         self.tensors = {
-            state.name: ort.OrtValue.ortvalue_from_shape_and_type(
-                shape_of(state, {BATCH: batch}), np.dtype(state.dtype), *device
-            )
+            state.name: memory.new(state.input, shape_of(state, {BATCH: batch}), state.dtype)
             for state in states
         }
 

@@ -76,3 +76,14 @@ def test_the_features_listed_are_those_that_choose_kernels() -> None:
     known = diagnose().cpu_features
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     assert all(feature in text for feature in known)
+
+
+def test_plugins_that_are_installed_are_told_usable_or_not(call) -> None:
+    pytest.importorskip("onnxruntime_ep_openvino")
+    data = json.loads(call("doctor", "--json").out)
+    idle = data["idle_plugins"].get("onnxruntime-ep-openvino")
+    assert (idle is None) == ("OpenVINOExecutionProvider" in data["providers"])
+    if idle is not None:
+        assert idle == "it finds no device that it supports"
+        said = " ".join(call("doctor").out.split())
+        assert f"onnxruntime-ep-openvino is of no use here: {idle}" in said

@@ -12,6 +12,7 @@ from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
 from rnnedge_runtime.batch.table import SlotTable, by_row
 from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import BATCH, Contract, Port, State
+from rnnedge_runtime.providers import Memory
 
 _KEPT_BINDINGS = 256
 """A run more than these is bound anew; one binding takes some tens of microseconds."""
@@ -44,12 +45,12 @@ class Lane:
         table: SlotTable,
         rows: int,
         *,
-        copies_at_bind: bool,
+        memory: Memory,
     ) -> None:
         self._session = session
         self._contract = contract
         self._table = table
-        self._copies_at_bind = copies_at_bind
+        self._memory = memory
         self.sizes = bucket_sizes(rows)
         self._space: dict[str, Array] = {}
         self._runs: dict[tuple[Any, ...], BoundRows] = {}
@@ -93,7 +94,7 @@ class Lane:
         targets = {p.name: a for p, a in zip(self._contract.outputs, outputs, strict=True)}
         for state, before, new in zip(self._contract.states, states, after, strict=True):
             sources[state.input], targets[state.output] = before, new
-        run = bound_run(self._session, sources, targets, copies_at_bind=self._copies_at_bind)
+        run = bound_run(self._session, sources, targets, memory=self._memory)
         self._runs[key] = BoundRows(run, self._contract, inputs, outputs, states, after)
 
     def _tensor(self, name: str, tensor: Port | State, sizes: Sizes) -> Array:

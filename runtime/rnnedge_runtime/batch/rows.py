@@ -16,7 +16,6 @@ from rnnedge_runtime.batch.table import Slots, SlotTable, by_row
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
-from rnnedge_runtime.providers import CPU
 
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
@@ -42,7 +41,7 @@ class RowRunner:
         self._table = table
         self._planner = Planner(slots, rows, workers, by_bank=table.can_run_banks())
         self._lanes = [
-            Lane(model.session, model.contract, table, rows, copies_at_bind=model.provider != CPU)
+            Lane(model.session, model.contract, table, rows, memory=model.memory)
             for _ in range(workers)
         ]
         self._pool = ThreadPoolExecutor(workers, "rnnedge-batch") if workers > 1 else None
