@@ -30,7 +30,9 @@ from rnnedge_exporters.specs import TensorSpec, parse_inputs
 from rnnedge_exporters.streaming import StreamProgram, to_sequence, to_stream
 from rnnedge_runtime.contract import CLOCKS_KEY, METADATA_KEY, Contract, Mode, Signal
 
-DEFAULT_OPSET = 22
+DEFAULT_OPSET = 21
+"""Not 22, whose recurrent operators are the same: onnxruntime's CUDA and WebGPU providers have
+kernels for those of 14 to 21 alone."""
 OPSETS = range(18, 24)
 """18 is the oldest that torch's exporter writes; from 24 on onnxruntime lacks kernels."""
 

@@ -38,7 +38,7 @@ def export(
         Literal["stream", "sequence"],
         typer.Option(help="Run in chunks of any length, or whole sequences only."),
     ] = "stream",
-    opset: Annotated[int, typer.Option(metavar="N", help="The ONNX opset to write.")] = 22,
+    opset: Annotated[int, typer.Option(metavar="N", help="The ONNX opset to write.")] = 21,
     one_frame: Annotated[
         bool,
         typer.Option("--one-frame", help="Run one frame at a time, with no Scan around a step."),

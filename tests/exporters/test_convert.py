@@ -139,7 +139,7 @@ def test_any_opset_within_the_bounds_is_written_and_runs(opset):
 def test_another_opset_is_refused(opset):
     with pytest.raises(SpecError, match=f"opset {opset} is not between 18 and 23") as error:
         convert(Net(), X, opset=opset)
-    assert (error.value.where, error.value.fix) == ("--opset", "leave it at 22")
+    assert (error.value.where, error.value.fix) == ("--opset", "leave it at 21")
 
 
 class OverTime(nn.Module):
