@@ -133,17 +133,21 @@ def test_a_peer_whose_state_is_not_carried_is_found_out(subject) -> None:
 def test_a_model_of_one_frame_per_run_is_no_peers_in_longer_calls(subject) -> None:
     contract = subject.model.contract
     object.__setattr__(contract, "chunk_most", 1)
-    with pytest.raises(CannotRunError, match="a run takes 1 frames at most: give --chunk 1"):
+    with pytest.raises(CannotRunError, match="a run takes 1 frame at most: give --chunk 1"):
         PlainOnnxruntime().prepare(subject)
 
 
 def test_torch_runs_the_streaming_program_where_forward_has_no_states(file) -> None:
     threads = torch.get_num_threads()
-    report = rnnedge.bench(file, QUICK, peers=["torch"], against=Against(judged.Net()))
+    torch.set_num_threads(2)
+    try:
+        report = rnnedge.bench(file, QUICK, peers=["torch"], against=Against(judged.Net()))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     found = outcome(report, "torch eager")
     assert (found.status, found.timings.calls) == ("timed", 4)
     assert found.detail.startswith("the exporter's streaming program, differs by ")
-    assert torch.get_num_threads() == threads
 
 
 def test_torch_runs_forward_itself_where_it_takes_and_returns_the_states(explicit_file) -> None:
@@ -161,7 +165,7 @@ def test_a_module_with_other_weights_is_not_timed(file) -> None:
     assert outcome(report, "torch eager").status == "computes something else"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_compiled_module_is_timed(file) -> None:
     report = rnnedge.bench(file, QUICK, peers=["torch.compile"], against=Against(judged.Net()))
     assert outcome(report, "torch.compile").status == "timed"
@@ -172,8 +176,8 @@ def test_the_compiled_module_is_timed(file) -> None:
     [
         ("openvino", "OpenVINO", "openvino"),
         ("tract", "tract", "tract"),
-        pytest.param("litert", "LiteRT", "litert_torch", marks=pytest.mark.slow),
-        pytest.param("executorch", "ExecuTorch", "executorch", marks=pytest.mark.slow),
+        pytest.param("litert", "LiteRT", "litert_torch", marks=pytest.mark.long),
+        pytest.param("executorch", "ExecuTorch", "executorch", marks=pytest.mark.long),
     ],
 )
 def test_the_others_are_timed_where_they_are_installed(file, name, title, module) -> None:
