@@ -118,7 +118,7 @@ def _row(report: BenchReport, name: str, timings: Timings) -> tuple[str, ...]:
         number(timings.worst_us),
         number(timings.jitter_us),
         "" if rtf is None else f"{rtf:.2g}",
-        "" if limit is None else f"{limit:.3g}",
+        number(limit),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rnnedge.benchmark.peers.protocol import CannotRunError, PeerStep
 from rnnedge.benchmark.subject import Subject
 from rnnedge.parity.measure import Array
+from rnnedge.report.units import frames_text
 
 Run = Callable[[dict[str, Any]], Sequence[Any]]
 """Values by the graph's input names to the graph's results; values of the runtime's own kind."""
@@ -50,8 +51,8 @@ def refuse_parts(subject: Subject) -> None:
         CannotRunError: one call of ours is several runs of the file.
     """
     if subject.runs > 1:
-        most = subject.model.contract.chunk_most
-        raise CannotRunError(f"a run takes {most} frames at most: give --chunk {most}")
+        most = subject.model.contract.chunk_most or 1
+        raise CannotRunError(f"a run takes {frames_text(most)} at most: give --chunk {most}")
 
 
 def initial_by_input(subject: Subject) -> dict[str, Array]:

@@ -108,7 +108,7 @@ def _ready(peer: Peer, subject: Subject, check: _Check) -> tuple[Outcome, Step |
         return left_out("computes something else", f"differs by {apart:.1e} of the largest output")
     inputs, step = cycle(subject.inputs()), prepared.step
     detail = f"{prepared.note}, " if prepared.note else ""
-    detail += f"differs by {apart:.1e} of the largest output at most"
+    detail += f"within {apart:.1e} of ours"
     return Outcome(peer.name, installed, "timed", detail), lambda: step(next(inputs))
 
 

@@ -11,8 +11,6 @@ from rnnedge.benchmark.peers.protocol import Prepared
 from rnnedge.benchmark.subject import Subject
 from rnnedge.parity.measure import Array
 
-_KINDS = {"f": "f", "i": "i", "u": "u"}
-
 
 class Tract:
     """The file, optimised for the sizes of a call; states stay tract's own tensors."""
@@ -53,7 +51,7 @@ class Tract:
 def _fact(array: Array) -> str:
     """``1,1,64,f32``."""
     kind = array.dtype.kind
-    dtype = "bool" if kind == "b" else f"{_KINDS[kind]}{array.dtype.itemsize * 8}"
+    dtype = "bool" if kind == "b" else f"{kind}{array.dtype.itemsize * 8}"
     return ",".join([*map(str, array.shape), dtype])
 
 
