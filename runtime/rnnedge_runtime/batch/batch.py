@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnedge_runtime import nonfinite
 from rnnedge_runtime.arrays import Array, Inputs, Sizes, by_name, empty_outputs, measure, shape_of
-from rnnedge_runtime.batch.checks import check_batchable, check_count
+from rnnedge_runtime.batch.checks import check_batchable, check_counts
 from rnnedge_runtime.batch.jobs import Job, JobRunner, Waiter
 from rnnedge_runtime.batch.queue import JobQueue, deliver
 from rnnedge_runtime.batch.rows import RowRunner
@@ -62,12 +62,10 @@ class Batch:
         """See `Model.batch`."""
         contract = model.contract
         check_batchable(contract)
-        numbers = {
-            "slots": slots, "rows": rows, "frames": frames, "queue": queue,
-            "most_frames": most_frames, "workers": workers,
-        }  # fmt: skip
-        for name, value in numbers.items():
-            check_count(name, value)
+        check_counts(
+            slots=slots, rows=rows, frames=frames, queue=queue, most_frames=most_frames,
+            workers=workers,
+        )  # fmt: skip
         self.model = model
         self.slots = slots
         self._contract = contract

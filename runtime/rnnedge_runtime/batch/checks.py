@@ -27,20 +27,20 @@ def check_batchable(contract: Contract) -> None:
             )
 
 
-def check_count(name: str, value: object) -> int:
-    """Checks an argument of `Model.batch` that counts something.
+def check_counts(**counts: object) -> None:
+    """Checks the arguments of `Model.batch` that count something.
 
     Raises:
-        InputError: it is not a whole number of 1 or more.
+        InputError: one is not a whole number of 1 or more.
     """
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]  # what it is for
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise InputError(
-            f"{name} must be a whole number of 1 or more, got {value!r}",
-            where=f"batch({name}=...)",
-            fix="see Model.batch for what it means",
-        )
-    return count
+    for name, value in counts.items():
+        try:
+            count = operator.index(value)  # type: ignore[arg-type]  # what it is for
+        except TypeError:
+            count = 0
+        if count < 1:
+            raise InputError(
+                f"{name} must be a whole number of 1 or more, got {value!r}",
+                where=f"batch({name}=...)",
+                fix="see Model.batch for what it means",
+            )
