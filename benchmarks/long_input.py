@@ -73,22 +73,31 @@ def medians_s(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+def measure(frames: int, rounds: int) -> list[dict[str, object]]:
+    """Seconds for all frames, by cell and way."""
+    torch.set_num_threads(1)
+    rows: list[dict[str, object]] = []
+    for cell in CELLS:
+        with tempfile.TemporaryDirectory() as folder:
+            model = rnnedge.load(cell.export(Path(folder)))
+        x = np.random.default_rng(0).standard_normal((1, frames, cell.features))
+        s = medians_s(steps_of(cell.module(), model, x.astype(np.float32)), rounds)
+        rows.append({"cell": str(cell), "frames": frames, "seconds": s})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     print(f"{'cell':<18}{'op ms':>8}{'run/op':>8}{'push/op':>9}{'chunks/op':>11}", end="")
     print(f"{'torch/push':>12}{'times real time':>17}")
-    for cell in CELLS:
-        with tempfile.TemporaryDirectory() as folder:
-            model = rnnedge.load(cell.export(Path(folder)))
-        x = np.random.default_rng(0).standard_normal((1, arguments.frames, cell.features))
-        s = medians_s(steps_of(cell.module(), model, x.astype(np.float32)), arguments.rounds)
-        print(f"{cell!s:<18}", end="")
-        print(f"{s['op'] * 1e3:>8.0f}{s['run'] / s['op']:>8.2f}{s['push'] / s['op']:>9.2f}", end="")
-        print(f"{s['chunks'] / s['op']:>11.2f}{s['torch'] / s['push']:>12.2f}", end="")
+    for row in measure(arguments.frames, arguments.rounds):
+        s = row["seconds"]
+        print(f"{row['cell']:<18}{s['op'] * 1e3:>8.0f}{s['run'] / s['op']:>8.2f}", end="")
+        print(f"{s['push'] / s['op']:>9.2f}{s['chunks'] / s['op']:>11.2f}", end="")
+        print(f"{s['torch'] / s['push']:>12.2f}", end="")
         print(f"{arguments.frames / FRAMES_PER_SECOND / s['chunks']:>17.0f}")
 
 
