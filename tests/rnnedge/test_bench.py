@@ -86,6 +86,7 @@ def test_a_broken_budget_ends_with_1_and_says_which_and_by_how_much(report, call
     assert "unknown: give --hop-ms" in ended.out
 
 
+@pytest.mark.slow
 def test_the_hop_is_the_files_own_where_it_has_one(call, leak_file, tmp_path) -> None:
     saved, text = tmp_path / "b.json", tmp_path / "b.md"
     plot = tmp_path / "b.svg"

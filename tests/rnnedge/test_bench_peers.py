@@ -137,6 +137,7 @@ def test_a_model_of_one_frame_per_run_is_no_peers_in_longer_calls(subject) -> No
         PlainOnnxruntime().prepare(subject)
 
 
+@pytest.mark.slow
 def test_torch_runs_the_streaming_program_where_forward_has_no_states(file) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
