@@ -77,36 +77,26 @@ def step_of(example: Example, folder: Path) -> Callable[[], object]:
     return subject.step()
 
 
-def measure(seconds: float, pushes: int) -> list[dict[str, object]]:
-    """Every example, one after the other; `seconds` paced and `pushes` back to back."""
-    results: list[dict[str, object]] = []
+def measure_paced(seconds: float) -> list[dict[str, object]]:
+    """Every example for so many seconds, one after the other, a push every 10 ms."""
+    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for example in EXAMPLES:
-            step = step_of(example, Path(folder))
-            paced = pace(step, period_ms=HOP_MS, seconds=seconds)
-            lasted = endure(step, pushes)
-            results.append(
-                {
-                    "example": example.name,
-                    "frames_per_push": example.frames,
-                    "paced": paced.to_dict(),
-                    "endurance": asdict(lasted)
-                    | {"drift": lasted.drift, "grown_bytes": lasted.grown_bytes},
-                }
-            )
-            print_row(results[-1])
-    return results
+            paced = pace(step_of(example, Path(folder)), period_ms=HOP_MS, seconds=seconds)
+            frames = example.frames
+            rows.append({"example": example.name, "frames_per_push": frames, **paced.to_dict()})
+    return rows
 
 
-def print_row(row: dict[str, object]) -> None:
-    paced, lasted = row["paced"], row["endurance"]
-    assert isinstance(paced, dict)  # noqa: S101 - as made above
-    assert isinstance(lasted, dict)  # noqa: S101
-    print(f"{row['example']:<12}{paced['calls']:>7,}{paced['p50_us']:>9.0f}", end="")
-    print(f"{paced['p99_us']:>9.0f}{paced['response_worst_us']:>11.0f}", end="")
-    print(f"{paced['deadline_misses']:>8}", end="")
-    print(f"{lasted['pushes']:>10,}{lasted['median_us'][-1]:>9.1f}{lasted['drift']:>7.2f}", end="")
-    print(f"{lasted['grown_bytes'] / 1024:>11.0f} KiB", flush=True)
+def measure_endurance(pushes: int) -> list[dict[str, object]]:
+    """Every example for so many pushes, one after the other, back to back."""
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for example in EXAMPLES:
+            lasted = endure(step_of(example, Path(folder)), pushes)
+            facts = {"drift": lasted.drift, "grown_bytes": lasted.grown_bytes}
+            rows.append({"example": example.name, **asdict(lasted), **facts})
+    return rows
 
 
 def main() -> None:
@@ -114,10 +104,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pushes", type=int, default=360_000)
     options = parser.parse_args()
-    print(f"{'':<12}{f'paced at {HOP_MS:.0f} ms':>26}{'':>18}{'back to back':>23}")
-    print(f"{'example':<12}{'pushes':>7}{'p50 µs':>9}{'p99 µs':>9}{'worst µs':>11}", end="")
-    print(f"{'missed':>8}{'pushes':>10}{'p50 µs':>9}{'drift':>7}{'memory grew':>15}")
-    measure(options.seconds, options.pushes)
+    print(f"paced at {HOP_MS:.0f} ms")
+    print(f"{'example':<12}{'pushes':>8}{'p50 µs':>9}{'p99 µs':>9}{'worst µs':>10}{'missed':>8}")
+    for row in measure_paced(options.seconds):
+        print(f"{row['example']:<12}{row['calls']:>8,}{row['p50_us']:>9.0f}", end="")
+        print(f"{row['p99_us']:>9.0f}{row['response_worst_us']:>10.0f}", end="")
+        print(f"{row['deadline_misses']:>8}")
+    print("back to back")
+    print(f"{'example':<12}{'pushes':>8}{'p50 µs':>9}{'drift':>9}{'memory grew':>15}")
+    for row in measure_endurance(options.pushes):
+        print(f"{row['example']:<12}{row['pushes']:>8,}{row['median_us'][-1]:>9.1f}", end="")
+        print(f"{row['drift']:>9.2f}{row['grown_bytes'] / 1024:>11.0f} KiB")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,16 @@ STYLES = {
 OTHERS = ("#bc4c00", "#8250df", "#1a7f37", "#bf8700")
 
 
-def draw(results: Mapping[str, Any], path: Path) -> None:
-    """Writes ``path.svg`` and ``path-dark.svg``: µs of a step, by cell and way, logarithmic."""
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes ``path.svg`` and ``path-dark.svg``: µs of a step, by cell and way, logarithmic.
+
+    Args:
+        rows: of the part ``step``.
+        path: without a suffix.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    rows = results["step"]
     for suffix, style in STYLES.items():
         # Text as text, and no date: the same numbers give the same file.
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": "rnnedge"}):
@@ -49,6 +53,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
                     label=label,
                 )
             axes.set_yscale("log")
+            axes.set_ylim(bottom=1)
             axes.set_xticks(range(len(rows)), [row["cell"].replace(" ", "\n", 1) for row in rows])
             axes.set_ylabel("µs for one frame")
             axes.grid(axis="y", color=style["grid"], linewidth=0.6)
