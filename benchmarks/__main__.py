@@ -1,9 +1,9 @@
-"""Every measurement behind the README's figures, in one run, kept as JSON with the machine's facts.
+"""All that the README's figures come from, in one run, kept as JSON with the machine's facts.
 
-``python -m benchmarks`` takes about 20 minutes; ``--quick`` takes three and shows only that all of it
-works. ``--save FILE`` keeps the numbers; with ``--only PART`` the other parts of a file stay, if they
-are of the same machine. ``--figure FILE`` draws them: ``FILE.svg`` and ``FILE-dark.svg``. Ratios
-within one part are what to look at.
+``python -m benchmarks`` takes about 20 minutes; ``--quick`` takes three, and shows only that all of
+it works. ``--save FILE`` keeps the numbers; with ``--only PART`` the other parts of a file stay, if
+they are of the same machine. ``--figure FILE`` draws them: ``FILE.svg`` and ``FILE-dark.svg``.
+Ratios within one part are what to look at.
 """
 
 from __future__ import annotations

@@ -125,6 +125,36 @@ def test_errors_come_to_who_awaits_them(running_sum):
     run(main())
 
 
+def test_what_comes_during_a_tick_waits_for_that_tick_alone(running_sum):
+    async def main():
+        async with AsyncBatch(running_sum.batch(2), max_wait_ms=3_600_000) as front:
+            streams = front.join(), front.join()
+            ticking = asyncio.gather(*(stream.push(ONES) for stream in streams))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # by now the tick has begun
+            assert front.batch.ready == 0
+            assert (await streams[0].push(ONES))[0, 0, 0] == 2
+            await ticking
+
+    run(main())
+
+
+def test_an_error_that_nobody_foresaw_reaches_who_waits(running_sum, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    async def main():
+        async with AsyncBatch(running_sum.batch(1), max_wait_ms=0) as front:
+            stream = front.join()
+            with monkeypatch.context() as patch:
+                patch.setattr(front.batch._rows, "advance", fail)
+                with pytest.raises(ZeroDivisionError):
+                    await stream.push(ONES)
+            assert (await stream.push(ONES))[0, 0, 0] == 1
+
+    run(main())
+
+
 @pytest.mark.parametrize("wait", [-1, float("nan")])
 def test_a_wait_below_nothing_is_refused(running_sum, wait):
     with pytest.raises(InputError, match="max_wait_ms must be 0 or more"):

@@ -61,10 +61,8 @@ class Batch:
         """See `Model.batch`."""
         contract = model.contract
         check_batchable(contract)
-        check_counts(
-            slots=slots, rows=rows, frames=frames, queue=queue, most_frames=most_frames,
-            workers=workers,
-        )  # fmt: skip
+        check_counts(slots=slots, rows=rows, frames=frames, queue=queue)
+        check_counts(most_frames=most_frames, workers=workers)
         self.model = model
         self.slots = slots
         self._contract = contract
@@ -215,7 +213,10 @@ class Batch:
     def run_jobs(self, jobs: Sequence[Job]) -> None:
         """The part of a tick that takes time; any thread may do it."""
         with self._lock:
-            self._jobs.run(jobs)
+            try:
+                self._jobs.run(jobs)
+            except Exception as error:  # whoever waits has to hear of it, whatever it is
+                self._jobs.give_up(jobs, error)
             self._waiting.put_back(jobs)
 
     def deliver(self, jobs: Sequence[Job]) -> None:

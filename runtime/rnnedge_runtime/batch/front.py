@@ -82,13 +82,13 @@ class AsyncBatch:
         self._arm()
         return await future
 
-    def _arm(self) -> None:
+    def _arm(self, *, at_once: bool = False) -> None:
         """Sees to it that a tick comes for what waits."""
         if self._tick is not None or self._is_closed or not (ready := self.batch.ready):
             return
         assert self._loop is not None  # noqa: S101 - set with the first push
         is_full = ready >= min(self.batch.joined, self.batch.rows)
-        if is_full or self._max_wait_s == 0:
+        if is_full or at_once or self._max_wait_s == 0:
             if self._timer is not None:
                 self._timer.cancel()
             # Not at once: whoever is about to push in this turn of the loop comes along.
@@ -111,7 +111,7 @@ class AsyncBatch:
     def _end(self, tick: asyncio.Future[list[Job]]) -> None:
         self._tick = None
         self.batch.deliver(tick.result())
-        self._arm()
+        self._arm(at_once=True)  # what came meanwhile has waited enough
 
 
 class AsyncStream:

@@ -15,7 +15,7 @@ from rnnedge_runtime.batch.rows import RowRunner
 from rnnedge_runtime.batch.seats import Seats
 from rnnedge_runtime.batch.table import SlotTable, by_row
 from rnnedge_runtime.contract import BATCH, TIME, Contract, Port, dim_factor
-from rnnedge_runtime.errors import InputError, RnnEdgeError
+from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.held import parts
 from rnnedge_runtime.runs import OnNonfinite
 from rnnedge_runtime.streamable import refuse_ended
@@ -72,7 +72,7 @@ class Job:
     pushed: int = 0
     at: int = 0
     outputs: list[dict[str, Array]] = field(default_factory=list)
-    error: RnnEdgeError | None = None
+    error: Exception | None = None
     has_begun: bool = False
     is_done: bool = False
     before: tuple[Mapping[str, Array], int] | None = None
@@ -111,6 +111,12 @@ class JobRunner:
                 groups.setdefault(tuple(array.shape for array in part), []).append((job, part))
         for group in groups.values():
             self._run_group(group)
+
+    def give_up(self, jobs: Sequence[Job], error: Exception) -> None:
+        """Ends the jobs that are not done with an error that nobody foresaw."""
+        for job in jobs:
+            if not job.is_done:
+                self._fail(job, error)
 
     def run_at_once(
         self, slots: Sequence[int], arrays: tuple[Array, ...], frames: int
@@ -246,7 +252,7 @@ class JobRunner:
     def _remember(self, job: Job) -> None:
         job.before = self._table.read(job.slot), int(self._seats.starts[job.slot])
 
-    def _fail(self, job: Job, error: InputError) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         if job.before is not None:
             states, start = job.before
             self._table.write(job.slot, states)

@@ -14,7 +14,7 @@ from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import BATCH, Contract, Port, State
 from rnnedge_runtime.providers import Memory
 
-_KEPT_BINDINGS = 256
+_KEPT_BINDINGS = 1024
 """A run more than these is bound anew; one binding takes some tens of microseconds."""
 
 
