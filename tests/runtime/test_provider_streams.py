@@ -93,6 +93,18 @@ def test_reset_snapshot_and_fork_are_bit_equal_on_the_device(gru, provider):
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_stream_moves_to_the_cpu_and_back(gru, provider):
+    x = gru.signal(batch=2, frames=30)
+    there, here = opened(gru.data, provider).stream(batch=2), gru.load().stream(batch=2)
+    parts = [there.push(x[:, :10])]
+    here.restore(there.snapshot())
+    parts.append(here.push(x[:, 10:20]))
+    there.restore(here.snapshot())
+    parts.append(there.push(x[:, 20:]))
+    gru.assert_as_good_as_torch(x, {"y": np.concatenate(parts, axis=1), **there.state})
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_states_lie_where_the_session_reads_them_and_are_bound_once(lstm, provider):
     model = opened(lstm.data, provider, needs="LSTM")
     stream = model.stream(batch=2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -44,6 +46,30 @@ def test_a_restored_stream_goes_on_as_if_nothing_had_happened(lstm, head, tail, 
     other.restore(data)
     assert other.frames == head
     np.testing.assert_array_equal(other.push(x[:, head:]), expected)
+
+
+_ELSEWHERE = """
+import sys
+import numpy as np
+from rnnedge_runtime import load
+model, snapshot, frames, result = sys.argv[1:]
+stream = load(model).stream(batch=2)
+with open(snapshot, "rb") as file:
+    stream.restore(file.read())
+np.save(result, stream.push(np.load(frames)))
+"""
+
+
+def test_a_stream_goes_on_in_another_process(lstm, tmp_path):
+    stream = lstm.load().stream(batch=2)
+    stream.push(lstm.signal(2, 7))
+    x = lstm.signal(2, 9, seed=1)
+    files = [tmp_path / name for name in ("model.onnx", "moment", "x.npy", "y.npy")]
+    files[0].write_bytes(lstm.data)
+    files[1].write_bytes(stream.snapshot())
+    np.save(files[2], x)
+    subprocess.run([sys.executable, "-c", _ELSEWHERE, *map(str, files)], check=True, timeout=60)
+    np.testing.assert_array_equal(np.load(files[3]), stream.push(x))
 
 
 def test_a_snapshot_of_the_same_moment_has_the_same_bytes(started):
