@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
-from rnnedge_runtime.arrays import Array, Inputs, by_name
+from rnnedge_runtime.arrays import Array, Inputs, by_name, refused
 from rnnedge_runtime.chunk import Chunk
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.course import Course
@@ -98,13 +99,31 @@ class Stream:
                 0 frames were given and an output has no time axis; or the signal was ended by
                 `flush`. The state is untouched.
         """
+        if self._gives_array and inputs.__class__ is _ARRAY and inputs.dtype is self._dtype:
+            # `_step`, written out: in a push of microseconds its two calls are a tenth.
+            chunk = self._course.ready.get(inputs.shape)
+            if chunk is not None:
+                buffer, check, runs, turn, copy = chunk.quick
+                buffer[...] = inputs
+                try:
+                    if is_finite := isfinite(check()):
+                        runs[turn.now]()
+                except (RuntimeWarning, FloatingPointError):
+                    is_finite = False  # numpy's word on Inf - Inf, where it is made an error
+                except Exception as error:  # onnxruntime's exceptions share no base class
+                    raise refused(error, "Stream.push") from error
+                if is_finite:
+                    turn.now ^= 1
+                    self._engine.last = chunk
+                    self._course.frames += chunk.frames
+                    return copy()
         chunk = self._step(inputs)
         if chunk is None:
             arrays = tuple(by_name(self._contract.inputs, inputs).values())
             chunk = self._step_several(arrays)
             if chunk is None:
                 return self._give(self._course.push(arrays))
-        return chunk.result.copy() if self._gives_array else self._engine.results(chunk)
+        return self._engine.results(chunk)
 
     def push_into(self, inputs: Inputs, out: Inputs) -> None:
         """`push`, with the outputs written into arrays of the caller's: nothing is allocated.
