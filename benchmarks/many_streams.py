@@ -4,6 +4,8 @@
 * push: ``Batch.push`` of all 64 streams at once, per stream.
 * tick: the same through the queue: 64 times ``BatchStream.push``, one tick, 64 results.
 * await: the same through asyncio: 64 tasks that await ``AsyncStream.push``.
+* products: the two matrix products of a step alone, for 64 rows, in onnxruntime: what no batch can
+  beat by much.
 * of 1,000: ``Batch.push`` of 1,000 slots, of which 10, 100 or all are active, per active stream.
 
 By turns in one process; medians; "×" is how many times cheaper than lone.
@@ -17,8 +19,11 @@ import asyncio
 from collections.abc import Callable
 
 import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import helper, numpy_helper
 
-from benchmarks.cells import build
+from benchmarks.cells import GATES, build
 from rnnedge.benchmark.trials import take_turns
 from rnnedge_runtime import AsyncBatch, BatchStream, Model, load
 
@@ -58,14 +63,52 @@ def awaited(model: Model, x: np.ndarray, loop: asyncio.AbstractEventLoop) -> Cal
     return lambda: loop.run_until_complete(all_of_them())
 
 
+def products(kind: str, features: int, hidden: int) -> Callable[[], object]:
+    """``x W`` and ``h R`` for 64 rows, without gates, on buffers bound once."""
+    rng, wide = np.random.default_rng(0), GATES[kind] * hidden
+    arrays = {"x": (TOGETHER, features), "h": (TOGETHER, hidden)}
+    inputs = {name: rng.standard_normal(shape, np.float32) for name, shape in arrays.items()}
+    weights = {
+        f"{name}w": rng.standard_normal((shape[1], wide), np.float32)
+        for name, shape in arrays.items()
+    }
+    outputs = {f"{name}y": np.empty((TOGETHER, wide), np.float32) for name in arrays}
+
+    def info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", [name, f"{name}w"], [f"{name}y"]) for name in arrays],
+        "products",
+        [info(*item) for item in inputs.items()],
+        [info(*item) for item in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model.SerializeToString(), options)
+    binding = session.io_binding()
+    for name, array in inputs.items():
+        binding.bind_cpu_input(name, array)
+    for name, array in outputs.items():
+        binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    def step() -> object:
+        session.run_with_iobinding(binding)
+        return inputs, outputs  # bound by address: they live as long as the step
+
+    return step
+
+
 def steps_of(
-    model: Model, features: int, loop: asyncio.AbstractEventLoop
+    model: Model, kind: str, features: int, hidden: int, loop: asyncio.AbstractEventLoop
 ) -> dict[str, tuple[Callable[[], object], int]]:
     """The steps, and how many streams each moves on."""
     lone, x = model.stream(), frames(features, TOGETHER)
     batch, queue, many = model.batch(TOGETHER), model.batch(TOGETHER), model.batch(SLOTS)
-    streams = [batch.join() for _ in range(TOGETHER)]
-    crowd = [many.join() for _ in range(SLOTS)]
+    streams = tuple(batch.join() for _ in range(TOGETHER))
+    crowd = tuple(many.join() for _ in range(SLOTS))
 
     def of_crowd(active: int) -> Callable[[], object]:
         chosen, given = crowd[:: SLOTS // active], frames(features, active)
@@ -77,6 +120,7 @@ def steps_of(
         "push": (lambda: batch.push(streams, x), TOGETHER),
         "tick": (queued([queue.join() for _ in range(TOGETHER)], x), TOGETHER),
         "await": (awaited(model, x, loop), TOGETHER),
+        "products": (products(kind, features, hidden), TOGETHER),
     } | {f"{active} of 1,000": (of_crowd(active), active) for active in ACTIVE}
 
 
@@ -85,7 +129,8 @@ def measure(seconds: float) -> list[dict[str, object]]:
     results: list[dict[str, object]] = []
     loop = asyncio.new_event_loop()
     for kind, features, hidden in CELLS:
-        steps = steps_of(load(build(kind, features, hidden)), features, loop)
+        model = load(build(kind, features, hidden))
+        steps = steps_of(model, kind, features, hidden, loop)
         times = take_turns(
             {name: step for name, (step, _) in steps.items()}, seconds=seconds / len(CELLS)
         )

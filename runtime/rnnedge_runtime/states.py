@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnedge_runtime.arrays import Array, Sizes, measure, shape_of
-from rnnedge_runtime.contract import BATCH, Contract, Port, State, dim_factor
+from rnnedge_runtime.contract import BATCH, Contract, State, dim_factor
 from rnnedge_runtime.errors import ContractError, InputError, ProviderError
 from rnnedge_runtime.providers import Memory, about
 
@@ -79,24 +79,23 @@ class InitialValues:
         return values
 
 
-def rows_of(tensor: State | Port, array: Array) -> Array:
+def rows_of(state: State, array: Array) -> Array:
     """A view in which the rows of the batch have an axis of their own.
 
     Args:
-        tensor: the state or port that `array` belongs to.
-        array: contiguous, of its shape for some batch size.
+        state: the state that `array` belongs to.
+        array: contiguous, of the state's shape for some batch size.
 
     Returns:
         ``[..., batch_outer, batch, inner, ...]``, the three in place of the (folded) batch axis;
-        `array` itself where there is no batch axis.
+        `array` itself for a state without a batch axis.
     """
-    axis = tensor.batch_axis
+    axis = state.batch_axis
     if axis is None:
         return array
-    outer = tensor.batch_outer if isinstance(tensor, State) else 1
-    inner = dim_factor(tensor.shape[axis], BATCH) // outer
-    batch = array.shape[axis] // (outer * inner)
-    split = (outer, batch, inner)
+    inner = dim_factor(state.shape[axis], BATCH) // state.batch_outer
+    batch = array.shape[axis] // (state.batch_outer * inner)
+    split = (state.batch_outer, batch, inner)
     return array.reshape(array.shape[:axis] + split + array.shape[axis + 1 :])
 
 

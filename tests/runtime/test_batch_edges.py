@@ -229,6 +229,18 @@ def test_a_bulk_push_takes_each_stream_of_this_batch_once(running_sum):
     np.testing.assert_array_equal(batch.push([other, stream], x)[:, 0, 0], [1, 2])
 
 
+def test_a_tuple_of_streams_of_which_one_has_left_is_refused(running_sum):
+    batch = running_sum.batch(3)
+    streams = tuple(_joined(batch, 2))
+    x = np.ones((2, 1, 2), np.float32)
+    for total in (1, 2):
+        assert batch.push(streams, x)[1, 0, 0] == total
+    assert batch.push(streams[::-1], x)[1, 0, 0] == 3
+    streams[0].leave()
+    with pytest.raises(InputError, match="the stream has left its batch"):
+        batch.push(streams, x)
+
+
 def test_a_push_of_nobody_gives_nothing(running_sum):
     assert running_sum.batch(2).push([], np.ones((0, 1, 2), np.float32)).shape == (0, 1, 2)
 
@@ -289,7 +301,6 @@ def test_idle_streams_cost_their_states_and_little_more(make_twin):
     model = make_twin("LSTM", 16, 64, 1, 0).load()
     count = 10_000
     batch = model.batch(count)
-    assert batch.bytes_per_slot == 2 * 64 * 4
     tracemalloc.start()
     try:
         streams = _joined(batch, count)

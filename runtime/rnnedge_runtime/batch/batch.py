@@ -16,8 +16,8 @@ from rnnedge_runtime.batch.jobs import Job, JobRunner, Waiter
 from rnnedge_runtime.batch.queue import JobQueue, deliver
 from rnnedge_runtime.batch.rows import RowRunner
 from rnnedge_runtime.batch.seats import Seats
-from rnnedge_runtime.batch.stream import BatchStream, slot_of
-from rnnedge_runtime.batch.table import Slots, SlotTable, by_row
+from rnnedge_runtime.batch.stream import BatchStream, slot_of, slots_of
+from rnnedge_runtime.batch.table import ByRow, Slots, SlotTable
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.runs import OnNonfinite
@@ -78,6 +78,8 @@ class Batch:
         self._jobs = JobRunner(
             contract, self._table, self._seats, self._rows, self._most, on_nonfinite
         )
+        self._seen: tuple[Sequence[BatchStream], Slots] = (), np.empty(0, np.intp)
+        self._views = [ByRow(port) for port in contract.inputs]
         self._waiting = JobQueue(queue)
         self._known: dict[tuple[Any, ...], Sizes] = {}  # what pushes measured, by their shapes
         self._free = list(range(slots - 1, -1, -1))
@@ -104,11 +106,6 @@ class Batch:
         """How many streams have something that waits to be run."""
         return len(self._waiting)
 
-    @property
-    def bytes_per_slot(self) -> int:
-        """What the states of one stream take."""
-        return self._table.bytes_per_slot
-
     def join(self) -> BatchStream:
         """A new stream at its initial state, in a free slot.
 
@@ -130,7 +127,8 @@ class Batch:
         """Runs the next frames of some streams at once, without waiting for a tick.
 
         Args:
-            streams: each at most once; none with pushes that wait.
+            streams: each at most once; none with pushes that wait. The same tuple as in the push
+                before is not looked at again.
             inputs: as of `Stream.push`; row i of the batch axis is for ``streams[i]``.
 
         Returns:
@@ -159,7 +157,8 @@ class Batch:
             if not self._is_one_run(slots, sizes[TIME]):
                 return self._give(self._jobs.run_at_once(slots.tolist(), given, sizes[TIME]))
             del sizes[BATCH]
-            outputs = self._rows.advance(slots, list(map(by_row, ports, given)), sizes)
+            by_row = [view(array) for view, array in zip(self._views, given, strict=True)]
+            outputs = self._rows.advance(slots, by_row, sizes)
             self._seats.frames[slots] += sizes[TIME]
         names = [port.name for port in self._contract.outputs]
         return self._give(dict(zip(names, outputs, strict=True)))
@@ -250,6 +249,7 @@ class Batch:
         with self._lock:
             self.deliver(self._waiting.drop(slot, "the stream has left"))
             stream.slot = None
+            self._seen = (), self._seen[1][:0]
             self._free.append(slot)
 
     def snapshot_of(self, stream: BatchStream) -> bytes:
@@ -275,16 +275,12 @@ class Batch:
         )
 
     def _slots_of(self, streams: Sequence[BatchStream]) -> Slots:
-        slots = [stream.slot for stream in streams]
-        if None in slots:
-            slot_of(streams[slots.index(None)])  # says that it has left
-        if {stream.batch for stream in streams} - {self} or len(set(slots)) < len(slots):
-            raise InputError(
-                "a stream is given twice, or is of another batch",
-                where="Batch.push(streams, ...)",
-                fix="give each stream of this batch once, in the order of the rows",
-            )
-        return np.array(slots, np.intp)
+        if streams is self._seen[0]:
+            return self._seen[1]
+        found = np.array(slots_of(streams, self), np.intp)
+        if type(streams) is tuple:  # which nobody can change
+            self._seen = streams, found
+        return found
 
     def _refuse_waiting(self, slots: Sequence[int]) -> None:
         if len(self._waiting) and any(map(self._waiting.has, slots)):

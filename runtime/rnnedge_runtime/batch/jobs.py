@@ -13,7 +13,7 @@ from rnnedge_runtime import nonfinite
 from rnnedge_runtime.arrays import Array, Sizes, joined_outputs, measure
 from rnnedge_runtime.batch.rows import RowRunner
 from rnnedge_runtime.batch.seats import Seats
-from rnnedge_runtime.batch.table import SlotTable, by_row
+from rnnedge_runtime.batch.table import ByRow, SlotTable
 from rnnedge_runtime.contract import BATCH, TIME, Contract, Port, dim_factor
 from rnnedge_runtime.errors import InputError
 from rnnedge_runtime.held import parts
@@ -94,6 +94,7 @@ class JobRunner:
         self._table = table
         self._seats = seats
         self._rows = rows
+        self._views = [ByRow(port) for port in contract.inputs]
         self._most = most_frames
         self._on_nonfinite = on_nonfinite
 
@@ -214,9 +215,10 @@ class JobRunner:
         frames = min(self._most, job.sizes[TIME] - job.at)
         sizes = {key: size for key, size in job.sizes.items() if key != BATCH} | {TIME: frames}
         slots = np.array([job.slot for job, _ in group])
+        ports = self._contract.inputs
         inputs = [
-            by_row(port, np.concatenate([part[index] for _, part in group], port.batch_axis))
-            for index, port in enumerate(self._contract.inputs)
+            view(np.concatenate([part[index] for _, part in group], port.batch_axis))
+            for index, (view, port) in enumerate(zip(self._views, ports, strict=True))
         ]
         try:
             outputs = self._rows.advance(slots, inputs, sizes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from rnnedge_runtime.arrays import Array, Sizes, refused, shape_of
-from rnnedge_runtime.batch.table import SlotTable, by_row
+from rnnedge_runtime.batch.table import ByRow, SlotTable
 from rnnedge_runtime.bindings import Run, bound_run
 from rnnedge_runtime.contract import BATCH, Contract, Port, State
 from rnnedge_runtime.providers import Memory
@@ -129,10 +130,10 @@ class BoundRows:
         after: list[Array],
     ) -> None:
         self._run = run
-        self.inputs = list(map(by_row, contract.inputs, inputs))
-        self.outputs = list(map(by_row, contract.outputs, outputs))
-        self.states = list(map(by_row, contract.states, states))
-        self.after = list(map(by_row, contract.states, after))
+        self.inputs = _by_row(contract.inputs, inputs)
+        self.outputs = _by_row(contract.outputs, outputs)
+        self.states = _by_row(contract.states, states)
+        self.after = _by_row(contract.states, after)
 
     def __call__(self) -> None:
         """Runs.
@@ -144,3 +145,7 @@ class BoundRows:
             self._run()
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise refused(error, "Batch") from error
+
+
+def _by_row(tensors: Sequence[Port | State], arrays: Sequence[Array]) -> list[Array]:
+    return [ByRow(tensor)(array) for tensor, array in zip(tensors, arrays, strict=True)]

@@ -12,13 +12,16 @@ import numpy as np
 from rnnedge_runtime.arrays import Array, Sizes, shape_of
 from rnnedge_runtime.batch.lane import Lane
 from rnnedge_runtime.batch.portions import Planner, Portion, WholeBank
-from rnnedge_runtime.batch.table import Slots, SlotTable, by_row
+from rnnedge_runtime.batch.table import ByRow, Slots, SlotTable
 from rnnedge_runtime.contract import BATCH, TIME
 from rnnedge_runtime.dims import split_dim
 from rnnedge_runtime.errors import InputError
 
 if TYPE_CHECKING:
     from rnnedge_runtime.model import Model
+
+_KEPT_SHAPES = 256
+"""Sizes of pushes of which the outputs' shapes are kept."""
 
 Undo: TypeAlias = Callable[[], None]
 
@@ -39,6 +42,8 @@ class RowRunner:
     def __init__(self, model: Model, table: SlotTable, slots: int, rows: int, workers: int) -> None:
         self._contract = model.contract
         self._table = table
+        self._views = [ByRow(port) for port in model.contract.outputs]
+        self._shapes: dict[tuple[tuple[str, int], ...], list[tuple[int, ...]]] = {}
         self._planner = Planner(slots, rows, workers, by_bank=table.can_run_banks())
         self._lanes = [
             Lane(model.session, model.contract, table, rows, memory=model.memory)
@@ -60,9 +65,9 @@ class RowRunner:
         Raises:
             InputError: onnxruntime refused a run. No state has changed.
         """
-        full = sizes | {BATCH: len(slots)}
-        outputs = [np.empty(shape_of(p, full), p.dtype) for p in self._contract.outputs]
-        push = _Push(slots, inputs, list(map(by_row, self._contract.outputs, outputs)), sizes)
+        outputs = self._new_outputs(sizes | {BATCH: len(slots)})
+        by_row = [view(array) for view, array in zip(self._views, outputs, strict=True)]
+        push = _Push(slots, inputs, by_row, sizes)
         done: list[Undo] = []
 
         def run(lane: Lane, mine: Sequence[Portion]) -> None:
@@ -97,6 +102,16 @@ class RowRunner:
                 for staged in run.inputs:
                     staged[...] = 0
                 run()
+
+    def _new_outputs(self, sizes: Sizes) -> list[Array]:
+        key = tuple(sizes.items())
+        shapes = self._shapes.get(key)
+        if shapes is None:
+            shapes = [shape_of(port, sizes) for port in self._contract.outputs]
+            if len(self._shapes) < _KEPT_SHAPES:
+                self._shapes[key] = shapes
+        ports = self._contract.outputs
+        return [np.empty(shape, p.dtype) for shape, p in zip(shapes, ports, strict=True)]
 
     def _share(
         self, run: Callable[[Lane, Sequence[Portion]], None], portions: list[Portion]

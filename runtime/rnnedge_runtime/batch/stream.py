@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -109,3 +110,21 @@ def slot_of(stream: BatchStream) -> int:
             fix="join() gives a new one",
         )
     return stream.slot
+
+
+def slots_of(streams: Sequence[BatchStream], batch: Batch) -> list[int | None]:
+    """The slots' numbers.
+
+    Raises:
+        InputError: a stream is there twice, has left, or is of another batch.
+    """
+    slots = [stream.slot for stream in streams]
+    if None in slots:
+        slot_of(streams[slots.index(None)])  # says that it has left
+    if {stream.batch for stream in streams} - {batch} or len(set(slots)) < len(slots):
+        raise InputError(
+            "a stream is given twice, or is of another batch",
+            where="Batch.push(streams, ...)",
+            fix="give each stream of this batch once, in the order of the rows",
+        )
+    return slots
