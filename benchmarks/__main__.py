@@ -38,7 +38,8 @@ def parts(*, quick: bool) -> dict[str, Callable[[], list[dict[str, Any]]]]:
 
 def machine() -> dict[str, Any]:
     facts = dict(diagnose().to_dict())
-    return {key: value for key, value in facts.items() if key not in ("passed", "problem")}
+    kept = {key: value for key, value in facts.items() if key not in ("passed", "problem")}
+    return dict(json.loads(json.dumps(kept)))  # as a file has it: they are compared
 
 
 def main() -> None:

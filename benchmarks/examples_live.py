@@ -3,7 +3,8 @@
 * paced: one push every 10 ms, at deadlines that do not move; a push that is not done when the next
   one is due has missed its deadline. The worst push is told, from when it was due to its end.
 * endurance: as many pushes as an hour has, back to back; the resident set after each tenth, and the
-  median of the last tenth beside that of the second (the first warms up).
+  median of the last tenth beside that of the second (the first warms up), each divided by that of a
+  fixed matrix product which takes its turn every 100 pushes, as the machine has its own ups and downs.
 
 Run it: ``python -m benchmarks.examples_live [--seconds 60] [--pushes 360000]``
 """
@@ -14,9 +15,12 @@ import argparse
 import statistics
 import tempfile
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 import rnnedge
 from benchmarks.example_models import EXAMPLES, Example
@@ -26,6 +30,7 @@ from rnnedge.benchmark.subject import Subject
 
 HOP_MS = 10.0
 TENTHS = 10
+CONTROL_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,24 @@ class Endurance:
     Attributes:
         pushes: in all.
         median_us: of each tenth.
+        control_us: of the matrix product, in each tenth.
         worst_us: of all.
         resident_bytes: after each tenth.
     """
 
     pushes: int
     median_us: list[float]
+    control_us: list[float]
     worst_us: float
     resident_bytes: list[int]
 
     @property
     def drift(self) -> float:
-        """The median of the last tenth beside that of the second."""
-        return self.median_us[-1] / self.median_us[1]
+        """The last tenth beside the second, the machine's own drift taken out."""
+        parts = [
+            own / control for own, control in zip(self.median_us, self.control_us, strict=True)
+        ]
+        return parts[-1] / parts[1]
 
     @property
     def grown_bytes(self) -> int:
@@ -56,19 +66,28 @@ class Endurance:
 
 
 def endure(step: Callable[[], object], pushes: int) -> Endurance:
-    medians, resident, worst = [], [], 0
-    clock = time.perf_counter_ns
+    medians, controls, resident, worst = [], [], [], 0
+    square = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    row = square[0].copy()
     for _ in range(TENTHS):
-        times = [0] * (pushes // TENTHS)
+        times = array("q", bytes(8 * (pushes // TENTHS)))
+        control = array("q")
         for index in range(len(times)):
-            begin = clock()
-            step()
-            times[index] = clock() - begin
+            if index % CONTROL_EVERY == 0:
+                control.append(timed(lambda: row @ square))
+            times[index] = timed(step)
         medians.append(statistics.median(times) / 1000)
+        controls.append(statistics.median(control) / 1000)
         worst = max(worst, *times)
-        del times
         resident.append(resident_bytes() or 0)
-    return Endurance(pushes, medians, worst / 1000, resident)
+    return Endurance(pushes, medians, controls, worst / 1000, resident)
+
+
+def timed(step: Callable[[], object]) -> int:
+    """Nanoseconds."""
+    begin = time.perf_counter_ns()
+    step()
+    return time.perf_counter_ns() - begin
 
 
 def step_of(example: Example, folder: Path) -> Callable[[], object]:
