@@ -4,7 +4,7 @@
   one is due has missed its deadline. The worst push is told, from when it was due to its end.
 * endurance: as many pushes as an hour has, back to back; the resident set after each tenth, and the
   median of the last tenth beside that of the second (the first warms up), each divided by that of a
-  fixed matrix product which takes its turn every 100 pushes, as the machine has its own ups and downs.
+  fixed matrix product that takes its turn every 100 pushes: the machine has ups and downs of its own.
 
 Run it: ``python -m benchmarks.examples_live [--seconds 60] [--pushes 360000]``
 """
