@@ -3,8 +3,8 @@
 * paced: one push every 10 ms, at deadlines that do not move; a push that is not done when the next
   one is due has missed its deadline. The worst push is told, from when it was due to its end.
 * endurance: as many pushes as an hour has, back to back; the resident set after each tenth, and the
-  median of the last tenth beside that of the second (the first warms up), each divided by that of a
-  fixed matrix product that takes its turn every 100 pushes: the machine has ups and downs of its own.
+  median of the last tenth beside that of the second (the first warms up). Each is divided by that
+  of a fixed matrix product, by turns with them, as the machine has ups and downs of its own.
 
 Run it: ``python -m benchmarks.examples_live [--seconds 60] [--pushes 360000]``
 """
