@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rnnedge_runtime.agreement import check_agreement, contract_of
 from rnnedge_runtime.alignment import is_plain
 from rnnedge_runtime.arrays import Array, Inputs, by_name, empty_outputs, measure, refused
-from rnnedge_runtime.batch import Batch
 from rnnedge_runtime.contract import BATCH, CLOCKS_KEY, METADATA_KEY, TENSOR_KEY_PREFIX, TIME
 from rnnedge_runtime.errors import ModelFileError
 from rnnedge_runtime.providers import Memory, Opened, SessionRequest, open_session
@@ -22,6 +21,9 @@ from rnnedge_runtime.states import InitialValues, check_integers, measure_states
 from rnnedge_runtime.stream import Stream
 from rnnedge_runtime.streamable import check_batch
 from rnnedge_runtime.whole import run_through_stream
+
+if TYPE_CHECKING:
+    from rnnedge_runtime.batch import Batch
 
 
 class RunResult(NamedTuple):
@@ -177,6 +179,8 @@ class Model:
             InputError: something in the model has no batch axis, it runs whole sequences only, or
                 a number is not positive.
         """
+        from rnnedge_runtime.batch import Batch  # what a device with one stream never needs
+
         return Batch(
             self,
             slots,

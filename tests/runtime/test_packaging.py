@@ -103,8 +103,8 @@ def test_the_wheel_holds_the_package_and_its_licence_only(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     package = [name for name in names if not name.startswith("rnnedge_runtime-")]
     expected = {
-        f"rnnedge_runtime/{file.name}"
-        for file in (SOURCE / "rnnedge_runtime").iterdir()
+        file.relative_to(SOURCE).as_posix()
+        for file in (SOURCE / "rnnedge_runtime").rglob("*")
         if file.suffix == ".py" or file.name == "py.typed"
     }
     assert set(package) == expected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from asyncio import InvalidStateError as LoopInvalidStateError
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import InvalidStateError
@@ -111,8 +110,8 @@ def deliver(jobs: Sequence[Job], *, gives_array: bool) -> None:
     for job in jobs:
         if not job.is_done or job.future.done():
             continue
-        # Whoever waits may give up in this very moment.
-        with contextlib.suppress(InvalidStateError, LoopInvalidStateError):
+        # Whoever waits in another thread may give up in this very moment.
+        with contextlib.suppress(InvalidStateError):
             if job.error is not None:
                 job.future.set_exception(job.error)
             else:
