@@ -145,3 +145,9 @@ def new_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
     graph.register_initializer(value)
     return value
+
+
+def numbers_of(value: ir.Value | None) -> list[int] | None:
+    """A constant's whole numbers."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else [int(n) for n in tensor.numpy().reshape(-1)]

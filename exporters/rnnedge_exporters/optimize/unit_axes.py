@@ -23,8 +23,8 @@ from __future__ import annotations
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from rnnedge_exporters.optimize.forms import Forms, Sizes
-from rnnedge_exporters.optimize.unit_operators import OPERATORS, numbers_of
+from rnnedge_exporters.optimize.forms import Forms, Sizes, numbers_of
+from rnnedge_exporters.optimize.unit_operators import OPERATORS
 
 _RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 _RECURRENT = ("RNN", "GRU", "LSTM")
@@ -47,6 +47,8 @@ def _drop(graph: ir.Graph) -> None:
     forms = Forms(graph)
     outputs = [(value, value.name) for value in graph.outputs]
     for node in list(graph):
+        if all(forms.is_computed(value) for value in node.outputs):
+            continue
         if not _is_known(node, forms):
             _leave(node, forms)
         elif not _renames(node, forms):

@@ -7,6 +7,8 @@ Rules:
     3. A transposed convolution of one frame, whose kernel has one frame, is one over frequency.
     4. Where the frames of a window are not neighbours (dilation), where it is padded, or where the
        channels of a plain convolution are divided into groups, it stays as it is.
+    5. A transposed convolution of which a part is cut out, an inverse short-time Fourier transform
+       for instance, is a `Gemm` to that part, if its matrix is at most twice as large as the kernel.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.forms import Forms, Sizes, new_constant
+from rnnedge_exporters.optimize.forms import Forms, Sizes, new_constant, numbers_of
 
 
 def convolve(node: ir.Node, forms: Forms) -> bool:
@@ -29,8 +31,9 @@ def convolve(node: ir.Node, forms: Forms) -> bool:
     folded = weights.reshape(weights.shape[0], -1, *weights.shape[3:])
     channels = shape[1] * shape[2]  # type: ignore[operator]
     if len(shape) == 3:
-        if shape[2] != 1 or not forms.missing(value, shape):
-            return False
+        is_row = shape[1] == 1 or shape[2] == 1
+        if not is_row and not forms.missing(value, shape):
+            return False  # it would take a reshape to get rid of nothing
         return _as_matrix(node, forms, folded, channels)
     new = _smaller(node, [forms.form(value, (shape[0], channels, *shape[3:]), node)], forms, folded)
     return _put(node, forms, new, (*result[:2], *result[3:]))
@@ -40,13 +43,65 @@ def convolve_transposed(node: ir.Node, forms: Forms) -> bool:
     """Rule 3."""
     shape, result = forms.shape(node.inputs[0]), forms.shape(node.outputs[0])
     weights, value = _weights(node), node.inputs[0]
-    if shape is None or result is None or weights is None or value is None or len(shape) != 4:
+    if shape is None or result is None or weights is None or value is None:
+        return False
+    if len(shape) == 3:
+        return _as_overlap(node, forms, value, weights)
+    if len(shape) != 4:
         return False
     if shape[2] != 1 or result[2] != 1 or weights.shape[2] != 1 or "output_shape" in node.attributes:
         return False
     source = forms.form(value, (*shape[:2], *shape[3:]), node)
     new = _smaller(node, [source], forms, weights[:, :, 0])
     return _put(node, forms, new, (*result[:2], *result[3:]))
+
+
+def _as_overlap(node: ir.Node, forms: Forms, value: ir.Value, weights: np.ndarray) -> bool:
+    """Rule 5: what of the overlapping frames is cut out, as a product of rows with a matrix."""
+    shape, whole = forms.shape(value), forms.shape(node.outputs[0])
+    uses = list(node.outputs[0].uses())
+    cut = uses[0].node if len(uses) == 1 and uses[0].node.op_type == "Slice" else None
+    if cut is None or node.outputs[0].is_graph_output() or shape is None or whole is None:
+        return False
+    given = [numbers_of(source) for source in cut.inputs[1:5]]
+    channels, frames, length = shape[1], shape[2], whole[2]
+    if None in given or node.attributes.get_int("group", 1) != 1:
+        return False
+    if given[2:] not in ([[2], [1]], [[-1], [1]]) or "output_shape" in node.attributes:
+        return False
+    if not all(isinstance(size, int) for size in (channels, frames, length)):
+        return False
+    kept = range(int(length))[slice(given[0][0], given[1][0])]  # type: ignore[index]
+    matrix = _overlapped(node, weights, int(frames), int(length))[..., kept.start : kept.stop]
+    if matrix.size > 2 * weights.size:
+        return False
+    rows, outputs = int(channels) * int(frames), weights.shape[1] * len(kept)
+    inputs = [forms.form(value, (shape[0], rows), node)]
+    inputs.append(new_constant(forms.graph, f"{_name(node)}.rows", matrix.reshape(rows, outputs)))
+    if len(node.inputs) > 2 and (bias := ir.convenience.get_const_tensor(node.inputs[2])):
+        array = bias.numpy().repeat(len(kept))
+        inputs.append(new_constant(forms.graph, f"{node.inputs[2].name}.rows", array))
+    new = ir.node("Gemm", inputs)
+    new.metadata_props.update(node.metadata_props)
+    forms.graph.insert_before(node, new)
+    forms.computed(cut.outputs[0], new.outputs[0], (shape[0], outputs))
+    forms.same(node.outputs[0], cut.outputs[0])  # nobody else reads it
+    return True
+
+
+def _overlapped(node: ir.Node, weights: np.ndarray, frames: int, length: int) -> np.ndarray:
+    """What each number of each frame adds to each sample: [channels, frames, outputs, samples]."""
+    (stride,) = node.attributes.get_ints("strides", [1])
+    (dilation,) = node.attributes.get_ints("dilations", [1])
+    before = node.attributes.get_ints("pads", [0, 0])[0]
+    channels, outputs, kernel = weights.shape
+    matrix = np.zeros((channels, frames, outputs, length), weights.dtype)
+    for frame in range(frames):
+        for tap in range(kernel):
+            place = frame * stride + tap * dilation - before
+            if 0 <= place < length:
+                matrix[:, frame, :, place] += weights[:, :, tap]
+    return matrix
 
 
 def _weights(node: ir.Node) -> np.ndarray | None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.forms import Forms, Size, Sizes
+from rnnedge_exporters.optimize.forms import Forms, Size, Sizes, numbers_of
 from rnnedge_exporters.optimize.unit_convolutions import convolve, convolve_transposed
 from rnnedge_exporters.optimize.values import whole_numbers
 
@@ -30,12 +30,6 @@ ELEMENTWISE = (
     *("Softplus", "Erf", "Elu", "LeakyRelu", "Gelu", "HardSigmoid", "HardSwish", "Selu", "Sign"),
     *("Sin", "Cos", "Reciprocal", "Mish", "Softsign"),
 )
-
-
-def numbers_of(value: ir.Value | None) -> list[int] | None:
-    """A constant's whole numbers."""
-    tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else [int(n) for n in tensor.numpy().reshape(-1)]
 
 
 def _kept(sizes: Sizes, also: Sequence[int] = ()) -> list[int]:
@@ -241,11 +235,6 @@ def _bias(node: ir.Node, forms: Forms) -> tuple[ir.Node, ir.Value] | None:
     return (add, bias) if is_row else None
 
 
-def added(node: ir.Node, forms: Forms) -> bool:
-    """Rule 1, unless a `Gemm` has done it."""
-    return forms.is_computed(node.outputs[0]) or elementwise(node, forms)
-
-
 def take(node: ir.Node, forms: Forms) -> bool:
     """Rule 4."""
     value, shape = _known(forms, node.inputs[0])
@@ -263,9 +252,22 @@ def take(node: ir.Node, forms: Forms) -> bool:
     return _put(node, forms, new, [(*smaller[:at], *rows, *smaller[at + 1 :])])
 
 
+def pick(node: ir.Node, forms: Forms) -> bool:
+    """Rule 2, of an index as large as what is taken."""
+    value, shape = _known(forms, node.inputs[0])
+    index, taken = _known(forms, node.inputs[1])
+    axis = node.attributes.get_int("axis", 0) % len(shape)
+    if any(a != b for at, (a, b) in enumerate(zip(shape, taken, strict=True)) if at != axis):
+        return False
+    kept = [at for at in range(len(shape)) if at == axis or shape[at] != 1]
+    inputs = [forms.form(v, _sizes(s, kept), node) for v, s in ((value, shape), (index, taken))]
+    new = _like(node, inputs, axis=ir.AttrInt64("axis", kept.index(axis)))
+    return _put(node, forms, new, [_sizes(taken, kept)])
+
+
 OPERATORS: dict[str, Callable[[ir.Node, Forms], bool]] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
-    "Add": added,
+    "GatherElements": pick,
     "Concat": concatenate,
     "Split": split,
     "Slice": cut,
