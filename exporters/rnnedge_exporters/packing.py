@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from rnnedge_exporters.optimize import Part
 from rnnedge_runtime.contract import BATCH, TENSOR_KEY_PREFIX, Contract, State
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _NAME = "contexts"
 
@@ -19,7 +22,12 @@ def packable(contract: Contract) -> dict[str, list[str]]:
     groups: dict[int, list[str]] = {}
     for state in contract.states:
         is_row = state.batch_axis == 0 and state.batch_outer == 1 and state.shape[0] == BATCH
-        if state.kind == "context" and state.dtype == "float32" and is_row and len(state.shape) == 3:
+        if (
+            state.kind == "context"
+            and state.dtype == "float32"
+            and is_row
+            and len(state.shape) == 3
+        ):
             groups.setdefault(state.delay, []).append(state.name)
     taken = {state.name for state in contract.states}
     names = {}
@@ -71,10 +79,33 @@ def pack_states(
     return replace(contract, states=tuple(kept)), texts
 
 
-def _rows(state: State, part: Part, metadata: Mapping[str, str]) -> np.ndarray:
+def _rows(state: State, part: Part, metadata: Mapping[str, str]) -> Array:
     """The initial value of one part: its oldest frame first."""
     if state.tensor is None:
         return np.full(part.size, state.fill, np.float32)
     data = base64.b64decode(metadata[state.tensor])
     held = np.frombuffer(data, "<f4").reshape(part.channels, part.frames)
     return held.T.reshape(-1)
+
+
+def apart(values: Mapping[str, Array], packed: Mapping[str, Sequence[Part]]) -> dict[str, Array]:
+    """State values by the names of the states that packed ones are made of."""
+    found = {name: value for name, value in values.items() if name not in packed}
+    for name, parts in packed.items():
+        start = 0
+        for part in parts:
+            rows = values[name][:, start : start + part.size]
+            frames_first = rows.reshape(-1, part.frames, part.channels)
+            found[part.state] = np.ascontiguousarray(frames_first.transpose(0, 2, 1))
+            start += part.size
+    return found
+
+
+def together(values: Mapping[str, Array], packed: Mapping[str, Sequence[Part]]) -> dict[str, Array]:
+    """The opposite of `apart`."""
+    gone = {part.state for parts in packed.values() for part in parts}
+    found = {name: value for name, value in values.items() if name not in gone}
+    for name, parts in packed.items():
+        rows = [values[part.state].transpose(0, 2, 1) for part in parts]
+        found[name] = np.concatenate([row.reshape(len(row), -1) for row in rows], axis=1)
+    return found

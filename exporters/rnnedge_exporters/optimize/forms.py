@@ -68,6 +68,7 @@ class Forms:
         source.type = value.type
         self._shapes[source] = tuple(shape)
         self._numbers[value] = Numbers(source, {tuple(shape): source})
+        self._numbers[source] = self._numbers[value]
 
     def is_computed(self, value: ir.Value) -> bool:
         """Whether something stands in its place already."""
@@ -92,6 +93,7 @@ class Forms:
             made.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in wanted])
             self._shapes[made] = wanted
             numbers.by_shape[wanted] = made
+            self._numbers[made] = numbers
         return numbers.by_shape[wanted]
 
     def missing(self, value: ir.Value, shape: Sequence[Size]) -> bool:
@@ -148,6 +150,7 @@ def new_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
 
 
 def numbers_of(value: ir.Value | None) -> list[int] | None:
-    """A constant's whole numbers."""
+    """A constant's whole numbers; None for what is no constant, or has other numbers."""
     tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else [int(n) for n in tensor.numpy().reshape(-1)]
+    is_whole = tensor is not None and tensor.dtype in (ir.DataType.INT64, ir.DataType.INT32)
+    return None if tensor is None or not is_whole else [int(n) for n in tensor.numpy().reshape(-1)]

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -135,8 +136,11 @@ def _pack(graph: ir.Graph, name: str, layers: Sequence[_Layer]) -> None:
     for value in (whole, after):
         value.shape = ir.Shape([ir.SymbolicDim(batch) if isinstance(batch, str) else batch, size])
     pieces = [list(_pieces(layer)) for layer in layers]
-    counts = [length * layer.part.channels for layer, of in zip(layers, pieces, strict=True)
-              for _, length in of]
+    counts = [
+        length * layer.part.channels
+        for layer, of in zip(layers, pieces, strict=True)
+        for _, length in of
+    ]
     name_of_counts = "sizes_" + "_".join(map(str, counts))
     divide = ir.node(
         "Split",
@@ -180,7 +184,7 @@ def _pieces(layer: _Layer) -> Iterator[tuple[int, int]]:
     if dilation > 1:
         cuts |= {edge for tap in range(0, frames, dilation) for edge in (tap, tap + 1)}
     edges = sorted(cuts)
-    yield from ((first, last - first) for first, last in zip(edges, edges[1:], strict=False))
+    yield from ((first, last - first) for first, last in pairwise(edges))
 
 
 def _multiply(

@@ -27,8 +27,8 @@ def fix_sizes(model: ir.Model, frames: Mapping[str, tuple[int, int]]) -> None:
     graph = model.graph
     numbers: dict[sympy.Symbol, int] = {}
     for value in graph.inputs:
-        if value.name in frames and value.shape is not None:
-            axis, size = frames[value.name]
+        if value.shape is not None and str(value.name) in frames:
+            axis, size = frames[str(value.name)]
             numbers |= _solved(value.shape[axis], size)
     for value in (*graph.inputs, *graph.outputs, *_inside(graph)):
         if value.shape is not None:
@@ -46,7 +46,8 @@ def _solved(dim: int | ir.SymbolicDim, size: int) -> Numbers:
     symbols = [] if expression is None else list(expression.free_symbols)
     if expression is None or len(symbols) != 1:
         return {}
-    return {symbols[0]: int(value) for value in sympy.solve(expression - size, symbols[0])}
+    (value,) = sympy.solve(expression - size, symbols[0])
+    return {symbols[0]: int(value)}
 
 
 def _fixed(dim: int | ir.SymbolicDim, numbers: Numbers) -> int | ir.SymbolicDim:

@@ -12,13 +12,19 @@ Rules:
     3. An operator that is not known there gets the shape that it had; one `Reshape` makes it,
        however many nodes there were before.
     4. A layer's output of a single frame is its state after that frame.
-    5. The end of what was joined is what was joined last, if it is as long.
+    5. The end of what was joined is what was joined last, if it is as long; and one of the things
+       that were joined is that thing.
     6. Sizes that depend on anything but the batch are left alone, with all that have them, and the
        graph is left as it was if it does not get fewer nodes.
     7. A choice whose condition is known is what it chooses.
+    8. A whole number to which zero is added stays what it is.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -36,7 +42,6 @@ def drop_unit_axes(model: ir.Model) -> bool:
     _drop(changed.graph)
     for step in (passes.RemoveUnusedNodesPass(), passes.CommonSubexpressionEliminationPass()):
         step(changed)
-    print('drop', len(model.graph), len(changed.graph))
     if len(changed.graph) >= len(model.graph):
         return False
     model.graph = changed.graph
@@ -102,9 +107,10 @@ def _renames(node: ir.Node, forms: Forms) -> bool:
     if node.op_type in _RESHAPES or _only_renames(node, before, after):
         forms.same(result, value)
         return True
-    if node.op_type == "Slice" and (last := _joined_last(node, value, after)) is not None:
-        forms.same(result, last)
-        return True
+    for rule in (_joined_last, _joined_part, _nothing_added):
+        if (known := rule(node, forms)) is not None:
+            forms.same(result, known)
+            return True
     return False
 
 
@@ -144,22 +150,79 @@ def _truth(value: ir.Value | None) -> bool | None:
     return True if array.all() else None if array.any() else False
 
 
-def _joined_last(node: ir.Node, value: ir.Value, after: Sizes) -> ir.Value | None:
-    """Rule 5."""
-    joined = value.producer()
-    given = [numbers_of(source) for source in node.inputs[1:]]
-    if joined is None or joined.op_type != "Concat" or any(g is None for g in given):
+class _Joined(NamedTuple):
+    """What was joined: the parts, how long each is, and along which axis of the whole."""
+
+    parts: Sequence[ir.Value | None]
+    lengths: Sequence[int]
+    axis: int
+
+
+def _joined(value: ir.Value | None, forms: Forms) -> _Joined | None:
+    """How a value was joined, if it was, whatever shapes it has had since."""
+    shape = forms.shape(value)
+    if value is None or shape is None:
         return None
-    first, end, axes, steps = (*given, [1])[:4] if len(given) < 4 else given
-    axis = joined.attributes["axis"].as_int() % len(after)
-    size = after[axis]
-    if [a % len(after) for a in axes or []] != [axis] or steps != [1]:
+    source = forms.of(value).source
+    joined, sizes = source.producer(), forms.shape(source)
+    if joined is None or joined.op_type != "Concat" or sizes is None:
         return None
-    if not isinstance(size, int) or first != [-size] or (end or [0])[0] < 2**31:
+    along = joined.attributes["axis"].as_int() % len(sizes)
+    places = [axis for axis, size in enumerate(sizes) if size != 1]
+    if along not in places:
         return None
-    last = joined.inputs[-1]
-    same = last is not None and last.shape is not None and last.shape[axis] == size
-    return last if same else None
+    axis = [at for at, size in enumerate(shape) if size != 1][places.index(along)]
+    lengths = [(forms.shape(part) or {along: "?"})[along] for part in joined.inputs]
+    if any(isinstance(length, str) for length in lengths):
+        return None
+    return _Joined(joined.inputs, [int(length) for length in lengths], axis)
+
+
+def _joined_last(node: ir.Node, forms: Forms) -> ir.Value | None:
+    """Rule 5, of a `Slice`."""
+    found = _joined(node.inputs[0], forms) if node.op_type == "Slice" else None
+    after = forms.shape(node.outputs[0])
+    if found is None or after is None or len(node.inputs) < 4:
+        return None
+    first, end, axes = (numbers_of(source) for source in node.inputs[1:4])
+    steps = numbers_of(node.inputs[4]) if len(node.inputs) > 4 else [1]
+    if not axes or steps != [1] or not end or end[0] < 2**31:
+        return None
+    is_along = [axis % len(after) for axis in axes] == [found.axis]
+    return found.parts[-1] if is_along and first == [-found.lengths[-1]] else None
+
+
+def _joined_part(node: ir.Node, forms: Forms) -> ir.Value | None:
+    """Rule 5, of a `Gather` of one of what was joined."""
+    found = _joined(node.inputs[0], forms) if node.op_type == "Gather" else None
+    index, before = numbers_of(node.inputs[1]) if found else None, forms.shape(node.inputs[0])
+    if found is None or before is None or index is None or len(index) != 1:
+        return None
+    if node.attributes.get_int("axis", 0) % len(before) != found.axis:
+        return None
+    wanted = index[0] % sum(found.lengths)
+    starts = list(accumulate(found.lengths, initial=0))
+    if wanted not in starts or found.lengths[starts.index(wanted)] != 1:
+        return None
+    return found.parts[starts.index(wanted)]
+
+
+def _nothing_added(node: ir.Node, forms: Forms) -> ir.Value | None:
+    """Rule 8."""
+    if node.op_type not in ("Add", "Sub"):
+        return None
+    value, zero = node.inputs
+    if node.op_type == "Add" and not any(numbers_of(zero) or [1]):
+        pass
+    elif node.op_type == "Add" and not any(numbers_of(value) or [1]):
+        value, zero = zero, value
+    elif node.op_type == "Sub" and not any(numbers_of(zero) or [1]):
+        pass
+    else:
+        return None
+    is_whole = value is not None and value.dtype in (ir.DataType.INT64, ir.DataType.INT32)
+    same = forms.shape(value) == forms.shape(node.outputs[0])
+    return value if is_whole and same else None
 
 
 def _result(graph: ir.Graph, forms: Forms, value: ir.Value, name: str | None) -> ir.Value:

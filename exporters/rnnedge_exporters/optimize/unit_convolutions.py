@@ -5,10 +5,12 @@ Rules:
        channels. What is left of a convolution over time and frequency is one over frequency.
     2. If no other axis is left, the convolution is a product of rows with a matrix, a `Gemm`.
     3. A transposed convolution of one frame, whose kernel has one frame, is one over frequency.
-    4. Where the frames of a window are not neighbours (dilation), where it is padded, or where the
-       channels of a plain convolution are divided into groups, it stays as it is.
+    4. Of a window over time and frequency, the frames that the kernel reads are taken first where
+       they are not neighbours (dilation). A convolution over time alone stays as it is then, and
+       where it is padded, or its channels are divided into groups.
     5. A transposed convolution of which a part is cut out, an inverse short-time Fourier transform
-       for instance, is a `Gemm` to that part, if its matrix is at most twice as large as the kernel.
+       for instance, is a `Gemm` to that part, if its matrix is at most twice as large as the
+       kernel.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rnnedge_exporters.optimize.forms import Forms, Sizes, new_constant, numbers_of
+from rnnedge_exporters.optimize.values import whole_numbers
 
 
 def convolve(node: ir.Node, forms: Forms) -> bool:
@@ -28,8 +31,10 @@ def convolve(node: ir.Node, forms: Forms) -> bool:
         return False
     if not _is_one_window(node, shape, weights):
         return False
+    if shape[2] != weights.shape[2]:
+        value, shape = _read_frames(node, forms, value, shape, weights.shape[2])
     folded = weights.reshape(weights.shape[0], -1, *weights.shape[3:])
-    channels = shape[1] * shape[2]  # type: ignore[operator]
+    channels = int(shape[1]) * int(shape[2])
     if len(shape) == 3:
         is_row = shape[1] == 1 or shape[2] == 1
         if not is_row and not forms.missing(value, shape):
@@ -49,7 +54,12 @@ def convolve_transposed(node: ir.Node, forms: Forms) -> bool:
         return _as_overlap(node, forms, value, weights)
     if len(shape) != 4:
         return False
-    if shape[2] != 1 or result[2] != 1 or weights.shape[2] != 1 or "output_shape" in node.attributes:
+    if (
+        shape[2] != 1
+        or result[2] != 1
+        or weights.shape[2] != 1
+        or "output_shape" in node.attributes
+    ):
         return False
     source = forms.form(value, (*shape[:2], *shape[3:]), node)
     new = _smaller(node, [source], forms, weights[:, :, 0])
@@ -78,9 +88,12 @@ def _as_overlap(node: ir.Node, forms: Forms, value: ir.Value, weights: np.ndarra
     rows, outputs = int(channels) * int(frames), weights.shape[1] * len(kept)
     inputs = [forms.form(value, (shape[0], rows), node)]
     inputs.append(new_constant(forms.graph, f"{_name(node)}.rows", matrix.reshape(rows, outputs)))
-    if len(node.inputs) > 2 and (bias := ir.convenience.get_const_tensor(node.inputs[2])):
-        array = bias.numpy().repeat(len(kept))
-        inputs.append(new_constant(forms.graph, f"{node.inputs[2].name}.rows", array))
+    if (bias := node.inputs[2] if len(node.inputs) > 2 else None) is not None:
+        tensor = ir.convenience.get_const_tensor(bias)
+        if tensor is None:
+            return False
+        array = tensor.numpy().repeat(len(kept))
+        inputs.append(new_constant(forms.graph, f"{bias.name}.rows", array))
     new = ir.node("Gemm", inputs)
     new.metadata_props.update(node.metadata_props)
     forms.graph.insert_before(node, new)
@@ -113,12 +126,29 @@ def _weights(node: ir.Node) -> np.ndarray | None:
 
 def _is_one_window(node: ir.Node, shape: Sizes, weights: np.ndarray) -> bool:
     """Rule 4."""
-    if not isinstance(shape[1], int) or shape[2] != weights.shape[2] or len(shape) > 4:
+    if not isinstance(shape[1], int) or len(shape) > 4:
         return False
     spatial = len(shape) - 2
     pads = node.attributes.get_ints("pads", [0] * 2 * spatial)
     dilation = node.attributes.get_ints("dilations", [1] * spatial)[0]
-    return pads[0] == 0 and pads[spatial] == 0 and (dilation == 1 or shape[2] == 1)
+    reach = (weights.shape[2] - 1) * dilation + 1
+    is_near = dilation == 1 or len(shape) == 4
+    return pads[0] == 0 and pads[spatial] == 0 and shape[2] == reach and is_near
+
+
+def _read_frames(
+    node: ir.Node, forms: Forms, value: ir.Value, shape: Sizes, frames: int
+) -> tuple[ir.Value, Sizes]:
+    """Rule 4: of a window, the frames that the kernel reads."""
+    dilation = node.attributes["dilations"].as_ints()[0]
+    given = {"first": 0, "last": 2**62, "axis": 2, "step": dilation}
+    bounds = [whole_numbers(forms.graph, f"{k}_{v}", [v]) for k, v in given.items()]
+    cut = ir.node("Slice", [forms.form(value, shape, node), *bounds])
+    read = cut.outputs[0]
+    read.type = value.type
+    forms.graph.insert_before(node, cut)
+    forms.computed(read, read, (*shape[:2], frames, *shape[3:]))
+    return read, (*shape[:2], frames, *shape[3:])
 
 
 def _as_matrix(node: ir.Node, forms: Forms, folded: np.ndarray, channels: int) -> bool:
@@ -139,9 +169,7 @@ def _smaller(
     name = f"{_name(node)}.{'_'.join(map(str, weights.shape))}"
     constant = new_constant(forms.graph, name, weights)
     attributes = {
-        key: value
-        for key, value in node.attributes.items()
-        if key in ("group", "auto_pad")
+        key: value for key, value in node.attributes.items() if key in ("group", "auto_pad")
     }
     for key in ("strides", "dilations", "output_padding", "kernel_shape"):
         if key in node.attributes:

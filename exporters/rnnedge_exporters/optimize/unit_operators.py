@@ -11,6 +11,7 @@ Rules:
     3. A product with a matrix of weights takes rows: [batch, features]. With the bias behind it, it
        is one `Gemm`.
     4. `Gather` by an index takes rows by an index without axes of size 1, or one row.
+    5. One number that is expanded for an operator that repeats it anyway is not expanded.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _sizes(sizes: Sizes, axes: Sequence[int]) -> Sizes:
 
 def _known(forms: Forms, value: ir.Value | None) -> tuple[ir.Value, Sizes]:
     shape = forms.shape(value)
-    assert value is not None and shape is not None  # noqa: S101 - the walk has looked
+    assert value is not None  # noqa: S101 - the walk has looked
+    assert shape is not None  # noqa: S101
     return value, shape
 
 
@@ -56,25 +58,36 @@ def _put(node: ir.Node, forms: Forms, kind: ir.Node, shapes: Sequence[Sizes]) ->
 
 def _like(node: ir.Node, inputs: Sequence[ir.Value | None], **attributes: object) -> ir.Node:
     """A node of that kind with other inputs, and some other attributes."""
-    new = ir.node(
+    return ir.node(
         node.op_type,
         inputs,
         {**{a.name: a for a in node.attributes.values()}, **attributes},  # type: ignore[dict-item]
         num_outputs=len(node.outputs),
     )
-    return new
 
 
 def elementwise(node: ir.Node, forms: Forms) -> bool:
     """Rule 1."""
     _, result = _known(forms, node.outputs[0])
-    values = [_known(forms, value) for value in node.inputs if value is not None]
+    given = [_unexpanded(place, node, forms) for place in range(len(node.inputs))]
+    values = [_known(forms, value) for value in given if value is not None]
     kept = _best(forms, values, result, _kept(result), _aligned)
     inputs = [
         None if v is None else forms.form(v, _aligned(_known(forms, v)[1], len(result), kept), node)
-        for v in node.inputs
+        for v in given
     ]
     return _put(node, forms, _like(node, inputs), [_sizes(result, kept)])
+
+
+def _unexpanded(place: int, node: ir.Node, forms: Forms) -> ir.Value | None:
+    """Rule 5."""
+    value = node.inputs[place]
+    made = None if value is None else value.producer()
+    if made is None or made.op_type != "Expand":
+        return value
+    result, before = forms.shape(node.outputs[0]), forms.shape(made.inputs[0])
+    others = [forms.shape(v) for at, v in enumerate(node.inputs) if at != place]
+    return made.inputs[0] if result in others and before == () else value
 
 
 def _best(
