@@ -19,11 +19,15 @@ Size = int | str
 Sizes = tuple[Size, ...]
 
 
+Key = tuple[int | None, ...]
+"""A shape without the name of the one size that is no number: it follows from the others."""
+
+
 class Numbers(NamedTuple):
     """What was computed once: a value, and all shapes it has been brought into."""
 
     source: ir.Value
-    by_shape: dict[Sizes, ir.Value]
+    by_shape: dict[Key, ir.Value]
 
 
 class Forms:
@@ -55,7 +59,7 @@ class Forms:
     def of(self, value: ir.Value) -> Numbers:
         """Which numbers a value is."""
         if value not in self._numbers:
-            self._numbers[value] = Numbers(value, {self._shapes.get(value, ("?",)): value})
+            self._numbers[value] = Numbers(value, {_key(self._shapes.get(value, ("?",))): value})
         return self._numbers[value]
 
     def same(self, value: ir.Value, as_value: ir.Value) -> None:
@@ -67,7 +71,7 @@ class Forms:
         source.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in shape])
         source.type = value.type
         self._shapes[source] = tuple(shape)
-        self._numbers[value] = Numbers(source, {tuple(shape): source})
+        self._numbers[value] = Numbers(source, {_key(shape): source})
         self._numbers[source] = self._numbers[value]
 
     def is_computed(self, value: ir.Value) -> bool:
@@ -79,8 +83,8 @@ class Forms:
 
         A constant gets a constant of that shape.
         """
-        wanted, numbers = tuple(shape), self.of(value)
-        if wanted not in numbers.by_shape:
+        wanted, numbers, key = tuple(shape), self.of(value), _key(shape)
+        if key not in numbers.by_shape:
             source = numbers.source
             made = _constant(self.graph, source, wanted)
             if made is None:
@@ -92,15 +96,15 @@ class Forms:
             made.type = source.type
             made.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in wanted])
             self._shapes[made] = wanted
-            numbers.by_shape[wanted] = made
+            numbers.by_shape[key] = made
             self._numbers[made] = numbers
-        return numbers.by_shape[wanted]
+        return numbers.by_shape[key]
 
     def missing(self, value: ir.Value, shape: Sequence[Size]) -> bool:
         """Whether a reshape would be needed."""
         numbers = self.of(value)
         is_constant = ir.convenience.get_const_tensor(numbers.source) is not None
-        return not is_constant and tuple(shape) not in numbers.by_shape
+        return not is_constant and _key(shape) not in numbers.by_shape
 
     def _place(self, node: ir.Node, before: ir.Node | None) -> None:
         if before is None:
@@ -112,6 +116,10 @@ class Forms:
         """The value as it was before the pass."""
         shape = self.shape(value)
         return value if shape is None else self.form(value, shape, before)
+
+
+def _key(shape: Sequence[Size]) -> Key:
+    return tuple(None if isinstance(size, str) else size for size in shape)
 
 
 def known_shape(value: ir.Value) -> Sizes | None:

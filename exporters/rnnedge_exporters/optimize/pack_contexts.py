@@ -26,7 +26,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rnnedge_exporters.optimize.forms import known_shape, new_constant, numbers_of, target_of
-from rnnedge_exporters.optimize.values import whole_numbers
+from rnnedge_exporters.optimize.values import become, whole_numbers
 
 FEWEST = 2
 
@@ -208,8 +208,7 @@ def _multiply(
         new.metadata_props.update(node.metadata_props)
         graph.insert_before(node, new)
     result = _reshaped(node, product.outputs[0], (batch, matrix.shape[1], 1))
-    result.metadata_props.update(node.outputs[0].metadata_props)
-    ir.convenience.replace_all_uses_with(node.outputs[0], result, replace_graph_outputs=True)
+    become(node.outputs[0], result)
     assert part.frames % dilation == 0  # noqa: S101 - the window is as long as the kernel reaches
 
 

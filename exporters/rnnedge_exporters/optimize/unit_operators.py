@@ -71,12 +71,27 @@ def elementwise(node: ir.Node, forms: Forms) -> bool:
     _, result = _known(forms, node.outputs[0])
     given = [_unexpanded(place, node, forms) for place in range(len(node.inputs))]
     values = [_known(forms, value) for value in given if value is not None]
+    if (there := _common(forms, values, result)) is not None:
+        inputs = [v if v is None or _is_one(forms, v) else forms.of(v).source for v in given]
+        return _put(node, forms, _like(node, inputs), [there])
     kept = _best(forms, values, result, _kept(result), _aligned)
     inputs = [
         None if v is None else forms.form(v, _aligned(_known(forms, v)[1], len(result), kept), node)
         for v in given
     ]
     return _put(node, forms, _like(node, inputs), [_sizes(result, kept)])
+
+
+def _common(forms: Forms, values: Sequence[tuple[ir.Value, Sizes]], result: Sizes) -> Sizes | None:
+    """The shape in which all are there already, where nothing is repeated but single numbers."""
+    found = [(v, shape) for v, shape in values if not _is_one(forms, v)]
+    shapes = {forms.shape(forms.of(v).source) for v, _ in found}
+    smaller = {_sizes(shape, _kept(shape)) for _, shape in found} | {_sizes(result, _kept(result))}
+    return shapes.pop() if len(shapes) == 1 and len(smaller) == 1 else None
+
+
+def _is_one(forms: Forms, value: ir.Value) -> bool:
+    return forms.shape(value) == ()
 
 
 def _unexpanded(place: int, node: ir.Node, forms: Forms) -> ir.Value | None:
@@ -182,8 +197,10 @@ def along_last(node: ir.Node, forms: Forms) -> bool:
         return False
     if len(node.outputs) > 1:
         return False
-    kept = _kept(shape, [len(shape) - 1])
-    smaller = _sizes(shape, _best(forms, [(value, shape)], shape, kept, _only))
+    smaller = forms.shape(forms.of(value).source)
+    if not smaller or smaller[-1] != shape[-1]:
+        kept = _kept(shape, [len(shape) - 1])
+        smaller = _sizes(shape, _best(forms, [(value, shape)], shape, kept, _only))
     new = _like(
         node,
         [forms.form(value, smaller, node), *node.inputs[1:]],
@@ -199,7 +216,7 @@ def reduce(node: ir.Node, forms: Forms) -> bool:
     if not axes:
         return False
     axes = [axis % len(shape) for axis in axes]
-    kept = _kept(shape, axes)
+    kept = _best(forms, [(value, shape)], shape, _kept(shape, axes), _only)
     places = [kept.index(axis) for axis in axes]
     name = "axes_" + "_".join(map(str, places))
     new = _like(
@@ -253,7 +270,8 @@ def take(node: ir.Node, forms: Forms) -> bool:
     value, shape = _known(forms, node.inputs[0])
     index, taken = _known(forms, node.inputs[1])
     axis = node.attributes.get_int("axis", 0) % len(shape)
-    rows = _sizes(taken, _kept(taken))
+    is_there = not forms.missing(index, taken)
+    rows = taken if is_there else _sizes(taken, _kept(taken))
     kept = _kept(shape, [axis])
     at = kept.index(axis)
     smaller = _sizes(shape, kept)
