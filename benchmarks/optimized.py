@@ -1,10 +1,10 @@
 """What `--one-frame` saves, and what others leave of the plain file; runs of one frame, batch 1.
 
 For every example and some cells: the file as it is exported, the same with ``--one-frame``, and
-what onnxslim and onnxsim make of the plain one. All run through onnxruntime at its highest optimisation
-level, on buffers bound once (`benchmarks.cells.bare`), by turns in one process, after each has been
-compared with the plain file. Nodes are counted in the file and as onnxruntime leaves them.
-A tool that is not installed is left out.
+what onnxslim and onnxsim make of the plain one. All run through onnxruntime at its highest
+optimisation level, on buffers bound once, by turns in one process. Each is compared with the plain
+file. Nodes are counted in the file, and as onnxruntime leaves them. A tool that is not installed is
+left out.
 Run it: ``python -m benchmarks.optimized [--seconds 60] [--only tcn --only keyword]``
 """
 

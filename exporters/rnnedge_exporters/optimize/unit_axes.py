@@ -82,7 +82,7 @@ def _leave(node: ir.Node, forms: Forms) -> None:
 
 def _last_is_all(node: ir.Node, forms: Forms) -> None:
     """Rule 4."""
-    if len(node.outputs) > 1 and node.attributes.get_string("direction", "forward") == "forward":
+    if len(node.outputs) > 1:
         sizes = forms.shape(node.outputs[0])
         if sizes is not None and forms.shape(node.outputs[1]) is None:
             node.outputs[1].shape = ir.Shape(
