@@ -22,7 +22,7 @@ from rnnedge_runtime.contract import Contract
 
 
 def fix_runs(model: ir.Model, contract: Contract) -> Contract:
-    """Steps stand in the graph, and sizes are numbers; before `simplify` folds what follows.
+    """Sizes are numbers, and steps stand in the graph; before `simplify` folds what follows.
 
     Args:
         model: is edited in place.
@@ -37,11 +37,11 @@ def fix_runs(model: ir.Model, contract: Contract) -> Contract:
             where="--one-frame",
             fix="leave it out; a whole sequence is one run already",
         )
-    unroll_scans(model)
     frames = contract.chunk_multiple
     fix_sizes(
         model, {p.name: (p.time_axis, frames) for p in contract.inputs if p.time_axis is not None}
     )
+    unroll_scans(model)
     return replace(contract, chunk_most=frames)
 
 

@@ -141,6 +141,30 @@ def test_runs_are_of_as_few_frames_as_the_rates_allow():
 
 
 @pytest.mark.slow
+def test_a_scan_over_more_than_one_frame_of_a_run_is_left_as_it_is():
+    class Both(nn.Module):
+        """A smallest value so far, and one frame out of each four."""
+
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(5)
+            self.conv = nn.Conv1d(4, 6, 4, stride=4)
+
+        def forward(self, x):
+            return self.conv(x.cummin(1).values.transpose(1, 2)).transpose(1, 2)
+
+    module = Both().eval()
+    converted = convert(module, {"x": MODULES["batch first"][1]}, one_frame=True)
+    assert converted.contract.chunk_most == 4
+    assert "Scan" in operators(converted)
+    x = torch.randn(1, 24, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    got = rnnedge_runtime.load(converted.to_bytes()).run(x.numpy()).outputs["output"]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_whole_sequence_is_no_frame():
     with pytest.raises(SpecError, match="for streams"):
         convert(Net(1), {"x": MODULES["batch first"][1]}, mode="sequence", one_frame=True)
