@@ -51,11 +51,12 @@ class Cell:
         kind = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}[self.kind]
         return Net(kind, self.features, self.hidden, self.layers).eval()
 
-    def export(self, folder: Path) -> Path:
+    def export(self, folder: Path, *, one_frame: bool = False) -> Path:
         """The module's file; its proof is what the tests are for."""
-        path = folder / f"{self.kind}_{self.features}_{self.hidden}_{self.layers}.onnx"
+        name = f"{self.kind}_{self.features}_{self.hidden}_{self.layers}"
+        path = folder / f"{name}{'_one_frame' if one_frame else ''}.onnx"
         inputs = {"x": f"float32[batch, time, {self.features}]"}
-        rnnedge.export(self.module(), path, inputs=inputs, verify=False)
+        rnnedge.export(self.module(), path, inputs=inputs, verify=False, one_frame=one_frame)
         return path
 
 

@@ -29,13 +29,13 @@ class Example:
     inputs: tuple[str, ...]
     frames: int
 
-    def export(self, folder: Path) -> Path:
+    def export(self, folder: Path, *, one_frame: bool = False) -> Path:
         """Writes the file; its proof is what the tests are for."""
         module = load_module(self.factory, {})
         if self.weights is not None:
             load_weights(module, _FOLDER / self.weights)
-        path = folder / f"{self.name}.onnx"
-        rnnedge.export(module.eval(), path, inputs=self.inputs, verify=False)
+        path = folder / f"{self.name}{'_one_frame' if one_frame else ''}.onnx"
+        rnnedge.export(module.eval(), path, inputs=self.inputs, verify=False, one_frame=one_frame)
         return path
 
 

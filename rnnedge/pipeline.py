@@ -63,7 +63,8 @@ def export(
             ``"hidden: float32[2, batch, 64] -> 1"``.
         mode: ``stream``, or ``sequence`` for whole sequences only.
         opset: of ONNX's default domain.
-        one_frame: runs take one frame each, without a ``Scan`` around the step of a recurrence.
+        one_frame: runs take one frame each, or as few as the module's rates allow; the file has the
+            forms that are fastest then.
         verify: prove the file equal to the module, and store the proof in it.
         keep_failed: write the file even if the proof fails.
         force: replace a file that exists.

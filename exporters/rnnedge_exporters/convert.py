@@ -17,12 +17,13 @@ from torch.fx import GraphModule
 from rnnedge_exporters.capture import Call, Program, capture, prepare
 from rnnedge_exporters.errors import SpecError
 from rnnedge_exporters.lowering import Origin, lower, quiet, read_origins
+from rnnedge_exporters.one_run import fix_runs, shape_runs
 from rnnedge_exporters.optimize import (
+    Part,
     join_transposes,
     name_graph,
     simplify,
     strip_notes,
-    unroll_scans,
     use_linear_attention,
 )
 from rnnedge_exporters.promise import graph_shapes, initial_tensors, promise, symbols_of
@@ -69,12 +70,14 @@ class Stages:
         streaming: the streaming program, as it was before lowering. Its ports and states have the
             names of nodes that `graph_module` has too, but are not these nodes.
         origins: which of its nodes a value of the ONNX graph is, by the value's name.
+        packed: which of its states each packed state of the file is made of.
     """
 
     converted: Converted
     program: Program
     streaming: StreamProgram
     origins: Mapping[str, Origin]
+    packed: Mapping[str, Sequence[Part]]
 
 
 def convert(
@@ -98,8 +101,9 @@ def convert(
             by itself: ``"hidden: float32[2, batch, 64] -> 1"``.
         mode: ``stream``, or ``sequence`` for whole sequences only.
         opset: of ONNX's default domain.
-        one_frame: runs take one frame each, and the step of a recurrence of one's own stands in the
-            graph itself, not in a ``Scan``.
+        one_frame: runs take one frame each, or as few as the module's rates allow. The file
+            takes the forms that are fastest then: the step of a recurrence stands in the graph
+            itself, not in a ``Scan``; contexts of convolutions are packed into one state.
         signal: how frames relate to samples.
         checkpoint_sha256: of the file that the weights came from.
 
@@ -157,33 +161,21 @@ def convert_in_stages(
     graph_module = streaming.graph_module
     kept = GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     model = lower(streaming, opset=opset)
+    packed: Mapping[str, Sequence[Part]] = {}
     if one_frame:
-        contract = _of_one_frame(contract, unroll_scans(model))
+        contract = fix_runs(model, contract)
     with quiet():
         simplify(model)
     join_transposes(model)
     use_linear_attention(model)
+    if one_frame:
+        contract, metadata, packed = shape_runs(model, contract, metadata)
     name_graph(model, graph_shapes(contract))
     origins = read_origins(model)
     strip_notes(model)
     model.producer_name, model.producer_version = "rnnedge", version("rnnedge-exporters")
     converted = Converted(model, contract, metadata)
-    return Stages(converted, program, replace(streaming, graph_module=kept), origins)
-
-
-def _of_one_frame(contract: Contract, scans: int) -> Contract:
-    problem = ""
-    if contract.mode != "stream" or contract.chunk_multiple > 1:
-        problem = "runs of one frame are for streams that take any number of frames"
-    elif not scans:
-        problem = "there is no step to run frame by frame: the file has no Scan"
-    if problem:
-        raise SpecError(
-            problem,
-            where="--one-frame",
-            fix="leave it out; the file's operators take chunks of any length as they are",
-        )
-    return replace(contract, chunk_most=1)
+    return Stages(converted, program, replace(streaming, graph_module=kept), origins, packed)
 
 
 def _module_metadata(module: nn.Module) -> dict[str, str]:

@@ -78,8 +78,8 @@ def symbols_of(program: Program) -> Symbols:
 def graph_shapes(contract: Contract) -> dict[str, tuple[Dim, ...]]:
     """The shapes of the graph's inputs and outputs, by name.
 
-    Frames at another rate than the input's have a symbol of their own, ``1/2*time``; where runs
-    take one frame, that is the size.
+    Frames at another rate than the input's have a symbol of their own, ``1/2*time``; where all runs
+    take the same number of frames, that is the size.
     """
     shapes = {
         port.name: tuple(
@@ -94,8 +94,8 @@ def graph_shapes(contract: Contract) -> dict[str, tuple[Dim, ...]]:
 
 
 def _frames(port: Port, dim: Dim, contract: Contract) -> Dim:
-    if contract.chunk_most == 1:
-        return dim_factor(dim, TIME)
+    if contract.chunk_most == contract.chunk_multiple:
+        return int(dim_factor(dim, TIME) * contract.chunk_multiple * port.ratio)
     return f"{port.ratio}*{dim}" if port.ratio != 1 else dim
 
 

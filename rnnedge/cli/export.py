@@ -41,7 +41,7 @@ def export(
     opset: Annotated[int, typer.Option(metavar="N", help="The ONNX opset to write.")] = 21,
     one_frame: Annotated[
         bool,
-        typer.Option("--one-frame", help="Run one frame at a time, with no Scan around a step."),
+        typer.Option("--one-frame", help="Write the fastest form for runs of one frame each."),
     ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not prove that the file equals the module.")

@@ -30,6 +30,7 @@ from rnnedge.parity.signals import Signals
 from rnnedge.parity.verdict import fails, note, told
 from rnnedge_exporters.convert import DEFAULT_OPSET, Stages, convert_in_stages
 from rnnedge_exporters.lowering import Origin
+from rnnedge_exporters.packing import apart, together
 from rnnedge_exporters.streaming.program import Twin
 from rnnedge_exporters.streaming.refusal import describe, module_path
 from rnnedge_runtime import Contract, RnnEdgeError
@@ -69,7 +70,7 @@ def explain(
             states=states,
             mode=contract.mode,
             opset=opset,
-            one_frame=contract.chunk_most == 1,
+            one_frame=contract.chunk_most is not None,
         )
     except RnnEdgeError as error:
         return Explanation(None, (), 0, 0, f"the module cannot be exported: {error.what}")
@@ -81,7 +82,7 @@ def explain(
     lengths = stages.program.call.lengths
     signals = Signals(expected, seed=seed, index_bound=index_bound, lengths=lengths)
     played = Played.of(expected, signals)
-    initial = InitialValues(expected, metadata[1])(played.batch)
+    initial = apart(InitialValues(expected, metadata[1])(played.batch), stages.packed)
     wrong, compared = compare_streaming(stages, played, initial)
     if wrong:
         return Explanation(_of_passes(stages, *wrong[0]), found, compared, 0)
@@ -177,7 +178,8 @@ class Inside:
         places: Mapping[str, Origin],
         values: tuple[Mapping[str, Any], Mapping[str, Any]],
     ) -> None:
-        got = session.run({**run.inputs, **states, **run.states})
+        given = together({**states, **run.states}, self.stages.packed)
+        got = session.run({**run.inputs, **given})
         for name, ledger in ledgers.items():
             exact, single = (_array(side, places[name]) for side in values)
             # Nothing says which axis holds the channels, so all of it has one yardstick.

@@ -97,7 +97,35 @@ def _with_sizes(model: onnx.ModelProto, contract: Contract | None, frames: int) 
                 dim.dim_value = 1
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    return _inferred(fixed)
+
+
+_SHAPED_LIKE = {"SkipLayerNormalization": (0, 0, 0, 0), "CausalConvWithState": (0, 3)}
+"""Operators of onnxruntime's own: of which input each output has the shape. onnx knows neither."""
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With the shapes of all values."""
+    own = {node.output[0]: node for node in model.graph.node if node.op_type in _SHAPED_LIKE}
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type in _SHAPED_LIKE:
+            like = zip(node.output, _SHAPED_LIKE[node.op_type], strict=False)
+            twins = [(node.input[place], output) for output, place in like if output]
+            model.graph.node.extend(onnx.helper.make_node("Identity", [a], [b]) for a, b in twins)
+        else:
+            model.graph.node.append(node)
+    found = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    stood_in = {output for node in own.values() for output in node.output}
+    nodes = [
+        own.get(node.output[0], node)
+        for node in found.graph.node
+        if node.output[0] in own or node.output[0] not in stood_in
+    ]
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found
 
 
 def _size(dim: Dim, frames: int) -> int:
@@ -193,6 +221,7 @@ _FORMULAS: dict[str, Callable[[onnx.NodeProto, Shapes], int]] = {
     "Gemm": _gemm,
     "Conv": _conv,
     "ConvInteger": _conv,
+    "CausalConvWithState": _conv,
     "ConvTranspose": _conv_transpose,
     "RNN": _recurrent,
     "GRU": _recurrent,

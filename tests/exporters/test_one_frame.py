@@ -79,11 +79,89 @@ def test_a_frame_is_taken_by_its_axis_without_moving_it():
     assert "Transpose" not in operators(convert(make().eval(), {"x": spec}, one_frame=True))
 
 
-def test_a_file_without_a_scan_needs_no_such_form():
-    with pytest.raises(SpecError, match="the file has no Scan"):
-        convert(
-            nn.GRU(4, 6, batch_first=True), {"input": MODULES["batch first"][1]}, one_frame=True
-        )
+class Causal(nn.Module):
+    """Convolutions over time, one of them for each channel, and a recurrent layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.a, self.b = nn.Conv1d(4, 6, 3), nn.Conv1d(6, 6, 3, dilation=4)
+        self.each, self.rnn = nn.Conv1d(6, 6, 5, groups=6), nn.GRU(6, 5, batch_first=True)
+        self.norm, self.last = nn.LayerNorm(5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        y = torch.relu(self.a(nn.functional.pad(x.transpose(1, 2), (2, 0))))
+        y = torch.relu(self.b(nn.functional.pad(y, (8, 0), value=0.5)))
+        y = nn.functional.silu(self.each(nn.functional.pad(y, (4, 0))))
+        y = self.rnn(y.transpose(1, 2))[0]
+        return self.last(self.norm(y + y.tanh()))
+
+
+def test_a_file_without_a_scan_takes_the_forms_for_one_frame_too():
+    module = Causal().eval()
+    converted = convert(module, {"x": MODULES["batch first"][1]}, one_frame=True)
+    assert converted.contract.chunk_most == 1
+    assert {"contexts", "rnn.h"} <= {state.name for state in converted.contract.states}
+    found = operators(converted)
+    assert not {"Conv", "Transpose", "Shape", "Squeeze", "Sigmoid"} & set(found)
+    assert {"CausalConvWithState", "SkipLayerNormalization", "GRU", "Gemm"} <= set(found)
+    x = torch.randn(2, 15, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    stream = rnnedge_runtime.load(converted.to_bytes()).stream(2)
+    got = np.concatenate([stream.push(part) for part in np.split(x.numpy(), (1, 3), 1)], 1)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+class Strided(nn.Module):
+    """One frame out of each four."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.conv, self.rnn = nn.Conv1d(4, 6, 8, stride=4), nn.LSTM(6, 5, batch_first=True)
+
+    def forward(self, x):
+        y = self.conv(nn.functional.pad(x.transpose(1, 2), (4, 0)))
+        return self.rnn(y.transpose(1, 2))[0]
+
+
+@pytest.mark.slow
+def test_runs_are_of_as_few_frames_as_the_rates_allow():
+    module = Strided().eval()
+    converted = convert(module, {"x": MODULES["batch first"][1]}, one_frame=True)
+    assert (converted.contract.chunk_multiple, converted.contract.chunk_most) == (4, 4)
+    assert list(converted.model.graph.outputs[0].shape)[1:] == [1, 5]
+    x = torch.randn(2, 24, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    model = rnnedge_runtime.load(converted.to_bytes())
+    got = np.concatenate([model.run(row[None].numpy()).outputs["output"] for row in x])
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_scan_over_more_than_one_frame_of_a_run_is_left_as_it_is():
+    class Both(nn.Module):
+        """A smallest value so far, and one frame out of each four."""
+
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(5)
+            self.conv = nn.Conv1d(4, 6, 4, stride=4)
+
+        def forward(self, x):
+            return self.conv(x.cummin(1).values.transpose(1, 2)).transpose(1, 2)
+
+    module = Both().eval()
+    converted = convert(module, {"x": MODULES["batch first"][1]}, one_frame=True)
+    assert converted.contract.chunk_most == 4
+    assert "Scan" in operators(converted)
+    x = torch.randn(1, 24, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    got = rnnedge_runtime.load(converted.to_bytes()).run(x.numpy()).outputs["output"]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -206,3 +206,26 @@ def test_counting_leaves_the_model_as_it_is() -> None:
     before = built.SerializeToString()
     cost_per_frame(built, None)
     assert built.SerializeToString() == before
+
+
+def test_shapes_go_through_operators_that_onnx_does_not_know() -> None:
+    own = "com.microsoft"
+    nodes = [
+        helper.make_node("CausalConvWithState", ["x", "k", "", "p"], ["a", "next"], domain=own),
+        helper.make_node("SkipLayerNormalization", ["a", "x", "s"], ["b", "", "", "c"], domain=own),
+        helper.make_node("Add", ["b", "c"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    weights = {"k": zeros(6, 1, 4), "p": zeros(1, 6, 3), "s": zeros(5), "w": zeros(5, 7)}
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", FLOAT, ["batch", 6, 5])],
+        [helper.make_tensor_value_info("y", FLOAT, ["batch", 6, 7])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    built = helper.make_model(graph, opset_imports=[*OPSETS, helper.make_opsetid(own, 1)])
+    cost = cost_per_frame(built, None)
+    assert cost.multiply_adds == 6 * 5 * 4 + 6 * 5 * 7
+    assert not cost.not_counted
+    assert cost.weight_bytes == 4 * (6 * 4 + 1 * 6 * 3 + 5 + 5 * 7)

@@ -27,6 +27,7 @@ class Mutation(NamedTuple):
 
 
 _S = "streaming/"
+_O = "optimize/"
 MUTATIONS = [
     Mutation(
         "a context one frame too short",
@@ -426,5 +427,74 @@ MUTATIONS = [
         "_FACTORS = (1, 4, 16, 64, 256, 1024, 4096)",
         "_FACTORS = (1,)",
         "lengths",
+    ),
+    Mutation(
+        "a transpose taken for a change of shape only",
+        _O + "unit_axes.py",
+        "return bool(perm) and kept == sorted(kept)",
+        "return bool(perm)",
+        "unit_axes",
+        "moves_more_stays_one",
+    ),
+    Mutation(
+        "a bias added to a product that others read",
+        _O + "unit_operators.py",
+        "if len(uses) != 1 or result.is_graph_output() or uses[0].node.op_type",
+        "if uses[0].node.op_type",
+        "unit_axes",
+        "gets_its_bias_later",
+    ),
+    Mutation(
+        "frames read that are neighbours, though the kernel's are not",
+        _O + "unit_convolutions.py",
+        '"step": dilation}',
+        '"step": 1}',
+        "unit_convolutions",
+    ),
+    Mutation(
+        "padding of overlapping frames left out",
+        _O + "unit_convolutions.py",
+        "place = frame * stride + tap * dilation - before",
+        "place = frame * stride + tap * dilation",
+        "unit_convolutions",
+        "overlapping_frames_is",
+    ),
+    Mutation(
+        "the newest frame of a packed context first",
+        _O + "pack_contexts.py",
+        "joined += [*(value for first, value in held.items() if first > 0), frame]",
+        "joined += [frame, *(value for first, value in held.items() if first > 0)]",
+        "pack_contexts",
+        "oldest_frame_leaves",
+    ),
+    Mutation(
+        "a packed convolution's weights in the wrong order of frames",
+        _O + "pack_contexts.py",
+        "array.transpose(2, 1, 0)",
+        "array[:, :, ::-1].transpose(2, 1, 0)",
+        "pack_contexts",
+    ),
+    Mutation(
+        "a sum that is a result not given any more",
+        _O + "skip_norms.py",
+        "is_read = bool(others) or total.is_graph_output()",
+        "is_read = bool(others)",
+        "skip_norms",
+        "given_where_others_read",
+    ),
+    Mutation(
+        "a gate taken for a SiLU, though others read its sigmoid",
+        _O + "causal_convolutions.py",
+        "if len(sigmoid.outputs[0].uses()) != 1:",
+        "if sigmoid is None:",
+        "causal_convolutions",
+        "something_else_is_no_silu",
+    ),
+    Mutation(
+        "a dilated convolution taken for one that is not",
+        _O + "causal_convolutions.py",
+        "if apart != [1, 1] or",
+        "if",
+        "causal_convolutions",
     ),
 ]

@@ -8,6 +8,7 @@ Rules:
        axis; where that axis was moved for the scan, without moving it.
     2. The state before the step is what the scan was given, that after it what the scan gives.
     3. A scan in a step is left as it is: it runs over something else than time.
+    4. A scan over more than one frame of a run, or over something else, is left as it is.
 """
 
 from __future__ import annotations
@@ -17,14 +18,24 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rnnedge_exporters.optimize.values import become, whole_numbers
 
+_AXES = "scan_input_axes"
+
 
 def unroll_scans(model: ir.Model) -> int:
     """Edits `model` in place; returns how many scans there were."""
-    scans = [node for node in model.graph if node.op_type == "Scan"]
+    scans = [node for node in model.graph if node.op_type == "Scan" and _has_one_frame(node)]
     for number, node in enumerate(scans):
         _unroll(model.graph, node, f"step_{number}")
     RemoveUnusedNodesPass()(model)
     return len(scans)
+
+
+def _has_one_frame(scan: ir.Node) -> bool:
+    """Rule 4."""
+    frames = scan.attributes["num_scan_inputs"].as_int()
+    first = scan.inputs[len(scan.inputs) - frames]
+    size = None if first is None or first.shape is None else first.shape[_axis(scan, _AXES, 0)]
+    return size == 1
 
 
 def _unroll(graph: ir.Graph, scan: ir.Node, name: str) -> None:
@@ -43,7 +54,7 @@ def _unroll(graph: ir.Graph, scan: ir.Node, name: str) -> None:
     for place, (inside, outside) in enumerate(zip(body.inputs, scan.inputs, strict=True)):
         assert outside is not None  # noqa: S101 - a scan has no optional inputs
         if place >= states:
-            axis = _axis(scan, "scan_input_axes", place - states)
+            axis = _axis(scan, _AXES, place - states)
             outside = _taken(graph, scan, outside, axis)
         results = [outside if result is inside else result for result in results]
         ir.convenience.replace_all_uses_with(inside, outside)

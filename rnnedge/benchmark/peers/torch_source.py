@@ -58,7 +58,7 @@ class Program:
             states=states or contract.source.get("states", ()),
             mode=contract.mode,
             opset=contract.source.get("opset", DEFAULT_OPSET),
-            one_frame=contract.chunk_most == 1,
+            one_frame=contract.chunk_most is not None,
         )
         streaming = stages.streaming
         names = {state.name: state for state in contract.states}
