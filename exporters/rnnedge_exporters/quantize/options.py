@@ -1,0 +1,60 @@
+"""What is asked of a quantisation, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from rnnedge_exporters.quantize.products import Kind
+from rnnedge_exporters.quantize.rounding import Range
+
+Form: TypeAlias = Literal["auto", "step", "chunks"]
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """How a file is quantised.
+
+    Attributes:
+        kind: ``int8``: weights and activations, by the range of each run; ``static``: by `ranges`;
+            ``weights8``, ``weights4``: weights only, by blocks; ``float16``: stored in half.
+        form: of recurrent layers: ``step`` in runs of one frame, ``chunks`` with a ``Scan``; ``auto``
+            takes ``step`` where the file can, but for LSTM, which onnxruntime has an operator for.
+        block: inputs that share a step in the weight-only kinds.
+        least: a layer with fewer weights stays in float.
+        keep: names of layers that stay in float.
+        only: names of the layers that do not; None for all.
+        ranges: what calibration saw, by name of value.
+    """
+
+    kind: Kind = "int8"
+    form: Form = "auto"
+    block: int = 32
+    least: int = 1024
+    keep: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with weights.
+
+    Attributes:
+        name: of the node.
+        operator: ONNX's name.
+        weights: how many there are.
+        left: why it stays in float; empty if it need not, or did not.
+    """
+
+    name: str
+    operator: str
+    weights: int
+    left: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the report has it."""
+        return {"name": self.name, "operator": self.operator, "weights": self.weights} | (
+            {"left_in_float": self.left} if self.left else {}
+        )
