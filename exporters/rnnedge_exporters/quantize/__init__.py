@@ -1,5 +1,6 @@
 """Float weights to small integers or halves: from an ONNX file with a contract to another one."""
 
+from rnnedge_exporters.quantize.calibrate import calibrate
 from rnnedge_exporters.quantize.options import Form, Layer, QuantizeOptions
 from rnnedge_exporters.quantize.products import Kind
 from rnnedge_exporters.quantize.quantize import Quantized, find_layers, quantize_model
@@ -12,6 +13,7 @@ __all__ = [
     "QuantizeOptions",
     "Quantized",
     "Range",
+    "calibrate",
     "find_layers",
     "quantize_model",
 ]

@@ -59,7 +59,7 @@ def _rows(node: ir.Node) -> np.ndarray:
     """The weights as ``[channels, inputs]``."""
     weights = stored(node.inputs[1])
     assert weights is not None  # noqa: S101 - as `unfit` found it
-    is_rows = node.op_type == "Gemm" and node.attributes.get_int("transB", 0)
+    is_rows = node.op_type == "Gemm" and bool(node.attributes.get_int("transB", 0))
     return np.ascontiguousarray(weights if is_rows else weights.T)
 
 

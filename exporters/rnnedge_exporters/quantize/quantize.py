@@ -69,8 +69,8 @@ def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quant
         ContractError: its contract cannot be read.
     """
     options = options or QuantizeOptions()
-    model, contract = _opened(data)
-    layers = tuple(_layer(node, options) for node in _candidates(model))
+    model, contract = opened(data)
+    layers = tuple(_layer(node, options) for node in layer_nodes(model))
     chosen = [layer.name for layer in layers if not layer.left]
     if options.kind != "float16" and options.only is None and not chosen and not options.keep:
         raise _nothing_to_do(layers)
@@ -95,11 +95,16 @@ def find_layers(data: bytes, options: QuantizeOptions | None = None) -> tuple[La
     Raises:
         QuantizeError, ContractError: as `quantize_model`.
     """
-    model, _ = _opened(data)
-    return tuple(_layer(node, options or QuantizeOptions()) for node in _candidates(model))
+    model, _ = opened(data)
+    return tuple(_layer(node, options or QuantizeOptions()) for node in layer_nodes(model))
 
 
-def _opened(data: bytes) -> tuple[ir.Model, Contract]:
+def opened(data: bytes) -> tuple[ir.Model, Contract]:
+    """The graph of a float file, every node named, and its contract.
+
+    Raises:
+        QuantizeError, ContractError: as `quantize_model`.
+    """
     try:
         proto = onnx.load_model_from_string(data)
         model = ir.from_proto(proto)
@@ -133,7 +138,7 @@ def _name_all(graph: ir.Graph) -> None:
         node.name = node.name or str(node.outputs[0].name)
 
 
-def _candidates(model: ir.Model) -> Iterator[ir.Node]:
+def layer_nodes(model: ir.Model) -> Iterator[ir.Node]:
     """Nodes that may have weights worth storing in fewer bits."""
     for node in model.graph.all_nodes():
         if node.domain or node.op_type not in (*RECURRENT, *_LINEAR, *_LOOKUP, *_CONVOLUTION):
@@ -183,7 +188,7 @@ def _uses_operator(node: ir.Node, options: QuantizeOptions) -> bool:
 def _write(model: ir.Model, contract: Contract, options: QuantizeOptions, chosen: set[str]) -> bool:
     """Replaces the chosen layers; returns whether runs have to be of the fewest frames now."""
     graph, style = model.graph, Style(options.kind, options.block)
-    nodes = [node for node in _candidates(model) if node.name in chosen]
+    nodes = [node for node in layer_nodes(model) if node.name in chosen]
     steps = set()
     if options.form != "chunks" and contract.mode == "stream":
         steps = has_one_frame(model, contract, [n for n in nodes if n.op_type in RECURRENT])

@@ -120,7 +120,8 @@ def _cells(node: ir.Node, style: Style, ranges: Ranges | None) -> list[Cell]:
     bias_w, bias_r = np.split(b, 2, axis=1)
     names = node.attributes.get_strings("activations", ())
     seen = ranges or {}
-    pair_ranges = (seen.get(str(node.inputs[0].name)), seen.get(str(node.outputs[0].name)))
+    x, y = node.inputs[0], node.outputs[0]
+    pair_ranges = (seen.get(str(x and x.name)), seen.get(str(y.name)))
     return [
         Cell(
             node.op_type,

@@ -39,7 +39,8 @@ class Range:
 
 def to_levels(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The nearest multiples of `scale` as int8, -64 to 64."""
-    return np.clip(np.rint(values / scale), -LEVELS, LEVELS).astype(np.int8)
+    whole = np.clip(np.rint(values / scale), -LEVELS, LEVELS)
+    return np.asarray(whole, np.int8)
 
 
 def channel_scale(largest: np.ndarray) -> np.ndarray:

@@ -56,9 +56,9 @@ class Writer:
         if self._body is not None:
             self._body.append(node)
         else:
-            place = self._before.graph
-            assert place is not None  # noqa: S101 - what is replaced is in a graph
-            place.insert_before(self._before, node)
+            inside = self._before.graph
+            assert inside is not None  # noqa: S101 - what is replaced is in a graph
+            inside.insert_before(self._before, node)
         if domain:
             self._graph.opset_imports[domain] = 1
         return node.outputs

@@ -1,0 +1,198 @@
+"""Quantise with evidence: shrink, measure what was lost and gained, and write the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rnnedge.files import OutputError, write_whole
+from rnnedge.quality import Budget, Metric, Quality
+from rnnedge.quality.compare import Reference, random_signals
+from rnnedge.quality.search import Sensitivity, keep_within, rank
+from rnnedge.quality.speed import Speed, measure_speed
+from rnnedge_exporters.errors import QuantizeError
+from rnnedge_exporters.quantize import (
+    Form,
+    Kind,
+    Layer,
+    QuantizeOptions,
+    Quantized,
+    calibrate,
+    quantize_model,
+)
+from rnnedge_runtime import Contract, load
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """What a quantisation gave.
+
+    Attributes:
+        path: the file, or None when the budget did not hold and it was not kept.
+        kind: how weights are stored.
+        contract: what the file promises.
+        layers: all that have weights, and why some stay in float.
+        float_bytes: size of the float file.
+        bytes: size of the new one.
+        quality: what was lost.
+        speed: what was gained; None if that was not measured.
+        sensitivity: of each layer alone, the worst first; None if that was not measured.
+        broken: what of the budget does not hold, in words.
+    """
+
+    path: Path | None
+    kind: Kind
+    contract: Contract
+    layers: tuple[Layer, ...]
+    float_bytes: int
+    bytes: int
+    quality: Quality
+    speed: Speed | None
+    sensitivity: tuple[Sensitivity, ...] | None
+    broken: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the budget holds; without one it does."""
+        return not self.broken
+
+
+def quantize(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    kind: Kind | None = None,
+    form: Form = "auto",
+    block: int = 32,
+    keep: Sequence[str] = (),
+    calibration: Arrays | None = None,
+    inputs: Arrays | None = None,
+    data: Arrays | None = None,
+    data_name: str = "given",
+    metric: Metric | None = None,
+    budget: Budget | None = None,
+    sensitivity: bool = False,
+    chunk: int | None = None,
+    seed: int = 0,
+    seconds: float = 1.0,
+    force: bool = False,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> QuantizeResult:
+    """Stores a file's weights in fewer bits, measures what that costs, and writes the new file.
+
+    Args:
+        path: of a float file with a contract.
+        output: of the file to write.
+        kind: ``int8``, ``static``, ``weights8``, ``weights4`` or ``float16``; see
+            `QuantizeOptions`. None for ``static`` with calibration, else ``int8``.
+        form: of recurrent layers: ``auto``, ``step`` or ``chunks``.
+        block: inputs that share a step in the weight-only kinds.
+        keep: names of layers that stay in float.
+        calibration: inputs for ``static``, by name, batch axis included.
+        inputs: what quality is measured on; None for the calibration, or else random signals.
+        data: what the metric is given beside the outputs; None for the inputs.
+        data_name: what reports call the inputs.
+        metric: the task's own measure.
+        budget: what may be lost. If more is, layers are measured one by one, and the worst stay in
+            float until it holds; if it never does, no file is written.
+        sensitivity: measure the layers one by one in any case.
+        chunk: frames of a push while quality is measured; None for the fewest.
+        seed: of random signals.
+        seconds: about how long to measure speed; 0 not to.
+        force: replace a file that exists.
+        on_progress: is told what is being done.
+
+    Raises:
+        RnnEdgeError: the file cannot be quantised so, the data do not fit, the metric fails, or the
+            output exists. A budget that does not hold raises nothing: see `QuantizeResult.passed`.
+    """
+    path, output = Path(path), Path(output)
+    if output.exists() and not force:
+        raise OutputError(
+            "the file exists already", where=str(output), fix="choose another name, or force=True"
+        )
+    kind = kind or ("static" if calibration is not None else "int8")
+    if (kind == "static") != (calibration is not None):
+        raise QuantizeError(
+            f"kind {kind!r} {'needs' if kind == 'static' else 'has no use for'} calibration",
+            where="calibration",
+            fix="give typical inputs with kind 'static', and none with the others",
+        )
+    model, source = load(path), path.read_bytes()
+    budget = budget or Budget()
+    if inputs is None:
+        inputs, data_name = (
+            random_signals(model, seed)
+            if calibration is None
+            else (calibration, f"{data_name}, used for calibration, too")
+        )
+    reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
+    options = QuantizeOptions(kind=kind, form=form, block=block, keep=frozenset(keep))
+    if calibration is not None:
+        on_progress("calibrating")
+        seen = Reference(model, calibration, name="calibration", chunk=chunk)
+        options = replace(options, ranges=calibrate(source, seen.chunks()))
+    trial = _Trial(source, options, reference)
+    quantized, quality = trial.of(None)
+    ranked: list[Sensitivity] | None = None
+    if sensitivity or budget.broken_by(quality):
+        ranked = _rank(trial, quantized, on_progress)
+    broken = budget.broken_by(quality)
+    if broken and ranked:
+        on_progress("budget broken: " + "; ".join(broken) + "; looking for layers to keep")
+        kept = keep_within(budget, ranked, trial.quality)
+        if kept is not None:
+            trial.options = replace(options, keep=options.keep | kept)
+            quantized, quality = trial.of(None)
+            broken = budget.broken_by(quality)
+    content = quantized.to_bytes(quality.to_dict())
+    speed = None
+    if seconds > 0:
+        on_progress("timing")
+        speed = measure_speed(model, load(content), inputs, seconds=seconds)
+    if not broken:
+        write_whole(output, content)
+    return QuantizeResult(
+        path=None if broken else output,
+        kind=kind,
+        contract=quantized.contract,
+        layers=quantized.layers,
+        float_bytes=len(source),
+        bytes=len(content),
+        quality=quality,
+        speed=speed,
+        sensitivity=None if ranked is None else tuple(ranked),
+        broken=tuple(broken),
+    )
+
+
+class _Trial:
+    """Quantises in some choice of layers and measures."""
+
+    def __init__(self, source: bytes, options: QuantizeOptions, reference: Reference) -> None:
+        self.options = options
+        self._source = source
+        self._reference = reference
+
+    def of(self, only: frozenset[str] | None) -> tuple[Quantized, Quality]:
+        """With these layers quantised, None for all that can be."""
+        quantized = quantize_model(self._source, replace(self.options, only=only))
+        return quantized, self._reference.compare(load(quantized.to_bytes()))
+
+    def quality(self, only: frozenset[str]) -> Quality:
+        """With these layers quantised."""
+        return self.of(only)[1]
+
+
+def _rank(
+    trial: _Trial, quantized: Quantized, on_progress: Callable[[str], None]
+) -> list[Sensitivity]:
+    layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.left]
+    on_progress(f"measuring {len(layers)} layers one by one")
+    return rank(layers, trial.quality)
