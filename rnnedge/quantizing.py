@@ -133,7 +133,9 @@ def quantize(
             else (calibration, f"{data_name}, used for calibration, too")
         )
     reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
-    options = QuantizeOptions(kind=kind, form=form, block=block, keep=frozenset(keep))
+    options = QuantizeOptions(
+        kind=kind, form=form, block=block, keep=dict.fromkeys(keep, "asked for")
+    )
     if calibration is not None:
         on_progress("calibrating")
         seen = Reference(model, calibration, name="calibration", chunk=chunk)
@@ -148,7 +150,8 @@ def quantize(
         on_progress("budget broken: " + "; ".join(broken) + "; looking for layers to keep")
         kept = keep_within(budget, ranked, trial.quality)
         if kept is not None:
-            trial.options = replace(options, keep=options.keep | kept)
+            because = dict.fromkeys(kept, "for the budget")
+            trial.options = replace(options, keep={**options.keep, **because})
             quantized, quality = trial.of(None)
             broken = budget.broken_by(quality)
     content = quantized.to_bytes(quality.to_dict())

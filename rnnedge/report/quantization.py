@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from rnnedge.quality.search import Sensitivity
     from rnnedge.quantizing import QuantizeResult
 
-_STORED = {
-    "int8": "int8",
-    "static": "int8, calibrated",
-    "weights8": "8 bits by block",
-    "weights4": "4 bits by block",
-    "float16": "float16",
-}
-
 
 class QuantizationSummary:
     """What `rnnedge quantize` prints."""
@@ -68,7 +60,7 @@ class QuantizationSummary:
 def _layers(result: QuantizeResult) -> Table:
     table = new_table("layer", "operator", "weights", "stored as")
     for layer in result.layers:
-        stored = f"float: {layer.left}" if layer.left else _STORED[result.kind]
+        stored = f"{layer.stored}: {layer.left}" if layer.left else layer.stored
         table.add_row(Text(layer.name), layer.operator, count_text(layer.weights), Text(stored))
     return table
 

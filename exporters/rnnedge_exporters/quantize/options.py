@@ -23,7 +23,7 @@ class QuantizeOptions:
             takes ``step`` where the file can, but for LSTM, which onnxruntime has an operator for.
         block: inputs that share a step in the weight-only kinds.
         least: a layer with fewer weights stays in float.
-        keep: names of layers that stay in float.
+        keep: layers that stay in float, by name, and why.
         only: names of the layers that do not; None for all.
         ranges: what calibration saw, by name of value.
     """
@@ -32,7 +32,7 @@ class QuantizeOptions:
     form: Form = "auto"
     block: int = 32
     least: int = 1024
-    keep: frozenset[str] = frozenset()
+    keep: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
 
@@ -45,16 +45,21 @@ class Layer:
         name: of the node.
         operator: ONNX's name.
         weights: how many there are.
+        stored: how its weights are stored: ``float``, ``int8``, ``8 bits by block``, ...
         left: why it stays in float; empty if it need not, or did not.
     """
 
     name: str
     operator: str
     weights: int
+    stored: str
     left: str
 
     def to_dict(self) -> dict[str, Any]:
         """As the report has it."""
-        return {"name": self.name, "operator": self.operator, "weights": self.weights} | (
-            {"left_in_float": self.left} if self.left else {}
-        )
+        return {
+            "name": self.name,
+            "operator": self.operator,
+            "weights": self.weights,
+            "stored": self.stored,
+        } | ({"left_in_float": self.left} if self.left else {})

@@ -27,7 +27,7 @@ from rnnedge_exporters.quantize import convolution, embedding, linear, lstm, rec
 from rnnedge_exporters.quantize.frames import has_one_frame
 from rnnedge_exporters.quantize.halves import store_halves
 from rnnedge_exporters.quantize.options import Layer, QuantizeOptions
-from rnnedge_exporters.quantize.products import Style
+from rnnedge_exporters.quantize.products import BITS, Style
 from rnnedge_runtime.contract import METADATA_KEY, Contract, read
 
 RECURRENT = ("RNN", "GRU", "LSTM")
@@ -71,6 +71,7 @@ def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quant
     options = options or QuantizeOptions()
     model, contract = opened(data)
     layers = tuple(_layer(node, options) for node in layer_nodes(model))
+    _check_kept(options, layers)
     chosen = [layer.name for layer in layers if not layer.left]
     if options.kind != "float16" and options.only is None and not chosen and not options.keep:
         raise _nothing_to_do(layers)
@@ -163,14 +164,28 @@ def _layer(node: ir.Node, options: QuantizeOptions) -> Layer:
     if options.kind == "float16":
         left = ""
     elif name in options.keep:
-        left = "asked for"
+        left = options.keep[name]
     elif options.only is not None and name not in options.only:
         left = "not among those asked for"
     elif count < options.least:
         left = f"it has {count} weights, fewer than {options.least}"
     else:
         left = _unfit(node, options)
-    return Layer(name, node.op_type, count, left)
+    return Layer(name, node.op_type, count, "float" if left else _stored(node, options), left)
+
+
+def _stored(node: ir.Node, options: QuantizeOptions) -> str:
+    """How the weights of a layer that is not left are stored."""
+    if options.kind == "float16":
+        return "float16"
+    if node.op_type in _LOOKUP:
+        return "int8, a step per row"
+    if options.kind in BITS:
+        return f"{BITS[options.kind]} bits by block"
+    if options.kind == "static":
+        is_seen = node.inputs[0] is not None and str(node.inputs[0].name) in options.ranges
+        return "int8, calibrated" if is_seen else "int8"
+    return "int8"
 
 
 def _unfit(node: ir.Node, options: QuantizeOptions) -> str:
@@ -207,6 +222,17 @@ def _write(model: ir.Model, contract: Contract, options: QuantizeOptions, chosen
         else:
             convolution.to_integers(graph, node, options)
     return is_step
+
+
+def _check_kept(options: QuantizeOptions, layers: tuple[Layer, ...]) -> None:
+    names = [layer.name for layer in layers]
+    unknown = [name for name in options.keep if name not in names]
+    if unknown:
+        raise QuantizeError(
+            f"there is no layer {unknown[0]!r}",
+            where="keep",
+            fix=f"it has: {', '.join(names) or 'none'}",
+        )
 
 
 def _nothing_to_do(layers: tuple[Layer, ...]) -> QuantizeError:
