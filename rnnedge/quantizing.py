@@ -19,8 +19,8 @@ from rnnedge_exporters.quantize import (
     Form,
     Kind,
     Layer,
-    QuantizeOptions,
     Quantized,
+    QuantizeOptions,
     calibrate,
     quantize_model,
 )
@@ -70,6 +70,8 @@ def quantize(
     kind: Kind | None = None,
     form: Form = "auto",
     block: int = 32,
+    compute_from: int | None = None,
+    integer_convolutions: bool = False,
     keep: Sequence[str] = (),
     calibration: Arrays | None = None,
     inputs: Arrays | None = None,
@@ -93,6 +95,8 @@ def quantize(
             `QuantizeOptions`. None for ``static`` with calibration, else ``int8``.
         form: of recurrent layers: ``auto``, ``step`` or ``chunks``.
         block: inputs that share a step in the weight-only kinds.
+        compute_from: layers with fewer weights are computed in float; None for what is faster.
+        integer_convolutions: compute convolutions in integers without calibration, too.
         keep: names of layers that stay in float.
         calibration: inputs for ``static``, by name, batch axis included.
         inputs: what quality is measured on; None for the calibration, or else random signals.
@@ -196,6 +200,6 @@ class _Trial:
 def _rank(
     trial: _Trial, quantized: Quantized, on_progress: Callable[[str], None]
 ) -> list[Sensitivity]:
-    layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.left]
+    layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.is_float]
     on_progress(f"measuring {len(layers)} layers one by one")
     return rank(layers, trial.quality)

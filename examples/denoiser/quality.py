@@ -1,7 +1,7 @@
 """How many dB of its improvement a quantised denoiser loses.
 
-``python -m examples.denoiser.quality noisy.npz`` writes noisy speech of voices that training has not
-heard, and ``--metric examples.denoiser.quality:si_sdr_lost`` judges on it.
+``python -m examples.denoiser.quality noisy.npz`` writes noisy speech of voices that training has
+not heard, and ``--metric examples.denoiser.quality:si_sdr_lost`` judges on it.
 """
 
 from __future__ import annotations

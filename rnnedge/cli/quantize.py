@@ -34,8 +34,8 @@ def quantize(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="int8: weights and, by the range of each run, activations. static: by the range in "
-            "--calibrate. weights8, weights4: weights only. float16: stored in half "
+            help="int8: weights and, by the range of each run, activations. static: by the "
+            "range in --calibrate. weights8, weights4: weights only. float16: stored in half "
             "(default: int8; static with --calibrate).",
             show_default=False,
         ),
@@ -55,6 +55,23 @@ def quantize(
     block: Annotated[
         int, typer.Option(metavar="N", help="Inputs per scale of weights8 and weights4.")
     ] = 32,
+    compute_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            min=0,
+            help="Layers with fewer weights are stored in int8 and computed in float (default: "
+            "what is faster, by operator).",
+            show_default=False,
+        ),
+    ] = None,
+    integer_convolutions: Annotated[
+        bool,
+        typer.Option(
+            "--integer-convolutions",
+            help="Compute convolutions in integers without calibration, too; mostly slower.",
+        ),
+    ] = False,
     keep: Annotated[
         list[str] | None,
         typer.Option(metavar="LAYER", help="A layer that stays in float; repeatable."),
@@ -122,6 +139,8 @@ def quantize(
         kind=cast("Kind | None", kind),
         form=cast("Form", form),
         block=block,
+        compute_from=compute_from,
+        integer_convolutions=integer_convolutions,
         keep=keep or (),
         calibration=None if seen is None else seen[0],
         inputs=None if data is None or given is None else given[0],

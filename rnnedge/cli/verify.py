@@ -43,8 +43,8 @@ def verify(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="What makes the PyTorch module: model.py:make_model or package.module:Class; for a "
-            "quantised file, the float file model.onnx.",
+            help="What makes the PyTorch module: model.py:make_model or package.module:Class; for "
+            "a quantised file, the float file model.onnx.",
         ),
     ] = None,
     golden: Annotated[

@@ -71,7 +71,8 @@ class Reference:
         outputs = tuple(
             _of_output(port, self.outputs[port.name], found[port.name]) for port in ports
         )
-        drop, numbers = None, {}
+        drop: float | None = None
+        numbers: dict[str, float] = {}
         if self.metric is not None:
             drop, numbers = self.metric(self.outputs, found, self.data)
         return Quality(
@@ -190,7 +191,7 @@ def _sizes(contract: Contract, inputs: Mapping[str, np.ndarray]) -> tuple[int, i
     for port in contract.inputs:
         if port.name not in inputs:
             raise InputError(
-                f"the data have no array for the input {port.name!r}: {', '.join(inputs) or 'none'}",
+                f"there is no array for the input {port.name!r}, only for {', '.join(inputs)}",
                 where="the data",
                 fix="save one array per input, under the input's name",
             )
@@ -210,13 +211,14 @@ def _usual_chunk(contract: Contract, frames: int) -> int:
 
 def _check_alike(reference: Contract, candidate: Contract) -> None:
     for role in ("inputs", "outputs"):
-        ours, theirs = (
-            [(p.name, p.dtype, p.shape) for p in getattr(one, role)]
-            for one in (reference, candidate)
-        )
+        ours, theirs = getattr(reference, role), getattr(candidate, role)
         if ours != theirs:
             raise CompareError(
-                f"the files have different {role}: {[p[0] for p in ours]} and {[p[0] for p in theirs]}",
+                f"the files have different {role}: {_names(ours)} and {_names(theirs)}",
                 where="the two contracts",
                 fix="compare a quantised file with the float file that it was made from",
             )
+
+
+def _names(ports: tuple[Port, ...]) -> str:
+    return ", ".join(f"{port.name} {list(port.shape)}" for port in ports)

@@ -1,8 +1,9 @@
 """The task's own measure: a function of the user's.
 
-``metric(reference, candidate, data)`` is given what both files put out, ``{output: array}``, and the
-user's arrays, inputs among them. It returns the drop: what was lost, 0 for nothing, in the measure's
-own unit. Or it returns a dict of numbers with ``"drop"`` among them; the others are reported.
+``metric(reference, candidate, data)`` is given what both files put out, ``{output: array}``, and
+the user's arrays, inputs among them. It returns the drop: what was lost, 0 for nothing, in the
+measure's own unit. Or it returns a dict of numbers with ``"drop"`` among them; the others
+are reported.
 """
 
 from __future__ import annotations

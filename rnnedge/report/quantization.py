@@ -60,7 +60,7 @@ class QuantizationSummary:
 def _layers(result: QuantizeResult) -> Table:
     table = new_table("layer", "operator", "weights", "stored as")
     for layer in result.layers:
-        stored = f"{layer.stored}: {layer.left}" if layer.left else layer.stored
+        stored = f"{layer.stored}: {layer.why}" if layer.why else layer.stored
         table.add_row(Text(layer.name), layer.operator, count_text(layer.weights), Text(stored))
     return table
 

@@ -3,7 +3,7 @@
 from rnnedge_exporters.quantize.calibrate import calibrate
 from rnnedge_exporters.quantize.options import Form, Layer, QuantizeOptions
 from rnnedge_exporters.quantize.products import Kind
-from rnnedge_exporters.quantize.quantize import Quantized, find_layers, quantize_model
+from rnnedge_exporters.quantize.quantize import Quantized, quantize_model
 from rnnedge_exporters.quantize.rounding import Range
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "Quantized",
     "Range",
     "calibrate",
-    "find_layers",
     "quantize_model",
 ]

@@ -5,8 +5,8 @@ The gates stand in ONNX's order, as the lowering has put them: LSTM input, outpu
 are ``[2 * gates * hidden]``: first those of the input, then those of the state.
 
 A GRU has two formulas for the new content. PyTorch's (``linear_before_reset`` is 1) multiplies the
-reset gate with the *product* of the state, whose bias it so scales, too; the textbook's (0) with the
-state *before* the product. Swapped, both give something plausible, and wrong.
+reset gate with the *product* of the state, whose bias it so scales, too; the textbook's (0) with
+the state *before* the product. Swapped, both give something plausible, and wrong.
 """
 
 from __future__ import annotations

@@ -4,18 +4,16 @@ Rules:
     1. ``int8``: the input becomes uint8 by its range in this run, ``ConvInteger``, and the sums
        become float by a step per channel.
     2. ``static``: by calibrated ranges of input and output, ``QLinearConv``, the faster of the two.
-    3. Weight-only kinds have no kernel for convolutions; they stay in float.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.products import BITS
-from rnnedge_exporters.quantize.recurrent import input_at, stored
+from rnnedge_exporters.quantize.arrays import input_at, stored
 from rnnedge_exporters.quantize.rounding import Range, channel_scale, to_levels
 from rnnedge_exporters.quantize.writer import Writer
 
@@ -26,14 +24,10 @@ _ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "stride
 
 
 def unfit(node: ir.Node, options: QuantizeOptions) -> str:
-    """Why a convolution stays in float; empty if it need not."""
-    if stored(node.inputs[1]) is None:
-        return "its weights are not stored in the file"
+    """Why a convolution computes in float; empty if it need not."""
     bias = input_at(node, 2)
     if bias is not None and stored(bias) is None:
         return "its bias is not stored in the file"
-    if options.kind in BITS:
-        return "there is no kernel for convolutions with weights of fewer bits alone"
     if options.kind == "static" and _ranges(node, options) is None:
         return "calibration did not see it"
     return ""
@@ -42,13 +36,16 @@ def unfit(node: ir.Node, options: QuantizeOptions) -> str:
 def to_integers(graph: ir.Graph, node: ir.Node, options: QuantizeOptions) -> None:
     """Replaces a convolution that is not `unfit`."""
     x, weights = node.inputs[0], stored(node.inputs[1])
-    assert x is not None and weights is not None  # noqa: S101 - as `unfit` found it
+    assert x is not None  # noqa: S101 - the operator's schema says so
+    assert weights is not None  # noqa: S101 - it was planned so
     writer = Writer(graph, node, str(node.name))
     scale = channel_scale(np.abs(weights).reshape(len(weights), -1).max(axis=1))
     shape = (-1, *(1,) * (weights.ndim - 1))
     whole = writer.constant("weight", to_levels(weights, scale.reshape(shape)))
     bias = stored(input_at(node, 2))
-    attributes = {n: node.attributes[n].value for n in _ATTRIBUTES if n in node.attributes}
+    attributes: dict[str, Any] = {
+        name: node.attributes[name].value for name in _ATTRIBUTES if name in node.attributes
+    }
     ranges = _ranges(node, options) if options.kind == "static" else None
     if ranges is None:
         rounded, step, zero = writer.many("DynamicQuantizeLinear", [x], 3)
@@ -72,7 +69,7 @@ def _by_ranges(
     scale: np.ndarray,
     bias: np.ndarray | None,
     ranges: tuple[Range, Range],
-    attributes: dict[str, object],
+    attributes: dict[str, Any],
 ) -> ir.Value:
     """Rule 2; the bias is int32 with the step of the sums."""
     (x_scale, x_zero), (y_scale, y_zero) = (seen.scale_and_zero() for seen in ranges)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.recurrent import stored
+from rnnedge_exporters.quantize.arrays import stored
 from rnnedge_exporters.quantize.writer import Writer
 
 _LEVELS = 127
 
 
 def unfit(node: ir.Node) -> str:
-    """Why a table stays in float; empty if it need not."""
+    """Why a table computes in float; empty if it need not."""
     table = stored(node.inputs[0])
     if table is None or table.dtype != np.float32 or table.ndim != 2:
         return "it is no stored table of floats"
@@ -30,7 +30,8 @@ def unfit(node: ir.Node) -> str:
 def to_rows(graph: ir.Graph, node: ir.Node) -> None:
     """Replaces a lookup that is not `unfit`."""
     table, indices = stored(node.inputs[0]), node.inputs[1]
-    assert table is not None and indices is not None  # noqa: S101 - as `unfit` found it
+    assert table is not None  # noqa: S101 - as `unfit` found it
+    assert indices is not None  # noqa: S101 - the operator's schema says so
     writer = Writer(graph, node, str(node.name))
     scale = np.abs(table).max(axis=1, keepdims=True) / _LEVELS
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)

@@ -11,7 +11,7 @@ from rnnedge_runtime.contract import TIME, Contract, Dim, dim_factor
 
 
 def has_one_frame(model: ir.Model, contract: Contract, nodes: Sequence[ir.Node]) -> set[str]:
-    """Names of those among `nodes` whose sequence has one frame in a run of `chunk_multiple` frames.
+    """Which nodes' sequences have one frame in a run of `chunk_multiple` frames; their names.
 
     What shape inference cannot tell is not among them. Over another axis than time, frequency for
     instance, the sequence stays as long as it is.

@@ -3,7 +3,7 @@
 Rules:
     1. A stored array of floats is rounded to float16 and made float32 again by a ``Cast``, which
        onnxruntime computes once, when it loads the file. Half the bytes; no faster, no slower.
-    2. An array that does not fit float16 (beyond 65504), or a small one, stays.
+    2. Weights that do not fit float16 (beyond 65504), and vectors, stay.
 """
 
 from __future__ import annotations
@@ -11,25 +11,18 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from rnnedge_exporters.quantize.arrays import stored
+from rnnedge_exporters.quantize.writer import Writer
 
-def store_halves(graph: ir.Graph, least: int) -> None:
-    """Edits `graph` in place; arrays of fewer than `least` numbers stay."""
+
+def store_halves(graph: ir.Graph, node: ir.Node) -> None:
+    """Stores the weights of a layer in float16."""
+    writer = Writer(graph, node, str(node.name))
     largest = float(np.finfo(np.float16).max)
-    for value in list(graph.initializers.values()):
-        tensor = value.const_value
-        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < least:
+    for place, value in enumerate(node.inputs):
+        array = stored(value)
+        if array is None or array.dtype != np.float32 or array.ndim < 2:
             continue
-        array = tensor.numpy()
-        if not np.abs(array).max() <= largest:
-            continue
-        name = f"{value.name}.float16"
-        half = ir.tensor(array.astype(np.float16), name=name)
-        stored = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=half)
-        stored.type = ir.TensorType(ir.DataType.FLOAT16)
-        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT})
-        cast.name, cast.outputs[0].name = f"{value.name}.float32", str(value.name)
-        cast.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
-        ir.convenience.replace_all_uses_with(value, cast.outputs[0], replace_graph_outputs=True)
-        graph.initializers.pop(str(value.name))
-        graph.register_initializer(stored)
-        graph.insert_before(graph[0], cast)
+        if np.abs(array).max() <= largest:
+            half = writer.constant(f"float16_{place}", array.astype(np.float16))
+            node.replace_input_with(place, writer.one("Cast", half, to=ir.DataType.FLOAT))

@@ -1,8 +1,8 @@
 """Pass: products of a linear layer, and those inside of a ``Scan``, with stored weights.
 
 Rules:
-    1. ``MatMul`` with stored weights ``[inputs, channels]`` on its right; a stored bias that is added
-       to it next, and to nothing else, goes into the product.
+    1. ``MatMul`` with stored weights ``[inputs, channels]`` on its right; a stored bias that is
+       added to it next, and to nothing else, goes into the product.
     2. ``Gemm`` with stored weights, as it is, or with them transposed, and a stored bias or none.
 """
 
@@ -11,16 +11,15 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from rnnedge_exporters.quantize.arrays import Ranges, input_at, stored
 from rnnedge_exporters.quantize.products import Style, product
-from rnnedge_exporters.quantize.recurrent import Ranges, input_at, stored
 from rnnedge_exporters.quantize.writer import Writer
 
 
 def unfit(node: ir.Node) -> str:
-    """Why a product stays in float; empty if it need not."""
+    """Why a product computes in float; empty if it need not."""
     weights = stored(node.inputs[1])
-    if weights is None:
-        return "its weights are not stored in the file"
+    assert weights is not None  # noqa: S101 - it is a layer
     if weights.ndim != 2:
         return f"its weights have {weights.ndim} axes"
     if node.op_type == "MatMul":

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.recurrent import input_at, stored
+from rnnedge_exporters.quantize.arrays import input_at, stored
 from rnnedge_exporters.quantize.rounding import channel_scale, to_levels
 from rnnedge_exporters.quantize.writer import MICROSOFT, Writer
 
@@ -31,9 +31,7 @@ _ATTRIBUTES = (
 
 
 def unfit(node: ir.Node) -> str:
-    """Rule 4: why a layer stays in float; empty if it need not."""
-    if stored(node.inputs[1]) is None or stored(node.inputs[2]) is None:
-        return "its weights are not stored in the file"
+    """Rule 4: why a layer computes in float; empty if it need not."""
     if node.attributes.get_int("layout", 0):
         return "its batch axis comes first (layout 1)"
     return ""

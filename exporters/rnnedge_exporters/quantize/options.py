@@ -19,10 +19,13 @@ class QuantizeOptions:
     Attributes:
         kind: ``int8``: weights and activations, by the range of each run; ``static``: by `ranges`;
             ``weights8``, ``weights4``: weights only, by blocks; ``float16``: stored in half.
-        form: of recurrent layers: ``step`` in runs of one frame, ``chunks`` with a ``Scan``; ``auto``
-            takes ``step`` where the file can, but for LSTM, which onnxruntime has an operator for.
-        block: inputs that share a step in the weight-only kinds.
+        form: of recurrent layers: ``step`` in runs of one frame, ``chunks`` with a ``Scan``;
+            ``auto`` takes ``step`` where the file can, but for LSTM, which onnxruntime has an
+        operator for. block: inputs that share a step in the weight-only kinds.
         least: a layer with fewer weights stays in float.
+        compute_from: a layer with fewer weights is stored in int8 and computed in float; None for
+            what was measured to be faster (see `plan`).
+        integer_convolutions: without calibration, too.
         keep: layers that stay in float, by name, and why.
         only: names of the layers that do not; None for all.
         ranges: what calibration saw, by name of value.
@@ -32,6 +35,8 @@ class QuantizeOptions:
     form: Form = "auto"
     block: int = 32
     least: int = 1024
+    compute_from: int | None = None
+    integer_convolutions: bool = False
     keep: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -45,21 +50,27 @@ class Layer:
         name: of the node.
         operator: ONNX's name.
         weights: how many there are.
-        stored: how its weights are stored: ``float``, ``int8``, ``8 bits by block``, ...
-        left: why it stays in float; empty if it need not, or did not.
+        stored: how: ``float``, ``int8``, ``int8, computed in float``, ``8 bits by block``, ...
+        why: where that is not what was asked for.
     """
 
     name: str
     operator: str
     weights: int
     stored: str
-    left: str
+    why: str = ""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing was done to it."""
+        return self.stored == "float"
 
     def to_dict(self) -> dict[str, Any]:
         """As the report has it."""
-        return {
+        facts = {
             "name": self.name,
             "operator": self.operator,
             "weights": self.weights,
             "stored": self.stored,
-        } | ({"left_in_float": self.left} if self.left else {})
+        }
+        return facts | ({"why": self.why} if self.why else {})

@@ -1,8 +1,8 @@
 """Matrix products with stored weights, in the kinds that onnxruntime has kernels for.
 
 Rules:
-    1. ``int8``: activations become uint8 by their range in this very run, ``DynamicQuantizeMatMul``.
-       The range is that of all rows and frames of the run together.
+    1. ``int8``: activations become uint8 by their range in this very run,
+       ``DynamicQuantizeMatMul``. The range is that of all rows and frames of the run together.
     2. ``static``: by a range that calibration saw, ``QuantizeLinear`` and ``MatMulIntegerToFloat``;
        what lies beyond it is cut off.
     3. ``weights8``, ``weights4``: integers by blocks of inputs, ``MatMulNBits``; activations enter

@@ -3,9 +3,9 @@
 Rules:
     1. Each layer with weights is quantised by the pass for its operator, or left in float with a
        reason.
-    2. The step of a recurrent layer stands in the graph itself if its sequence has one frame in runs
-       of the fewest frames (`chunk_multiple`). Then the contract's `chunk_most` is that number, and a
-       push of any length is run in parts.
+    2. The step of a recurrent layer stands in the graph itself if its sequence has one frame in
+       runs of the fewest frames (`chunk_multiple`). Then the contract's `chunk_most` is that
+       number, and a push of any length is run in parts.
     3. States stay as they are: float, same names, same shapes.
     4. The proof of the float file says nothing about this one, and is dropped; `source` says what
        was done to which layer.
@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,13 +27,17 @@ from rnnedge_exporters.quantize import convolution, embedding, linear, lstm, rec
 from rnnedge_exporters.quantize.frames import has_one_frame
 from rnnedge_exporters.quantize.halves import store_halves
 from rnnedge_exporters.quantize.options import Layer, QuantizeOptions
+from rnnedge_exporters.quantize.plan import (
+    LINEAR,
+    RECURRENT,
+    Plan,
+    is_layer,
+    plan_for,
+    weight_count,
+)
 from rnnedge_exporters.quantize.products import BITS, Style
+from rnnedge_exporters.quantize.stored import to_stored
 from rnnedge_runtime.contract import METADATA_KEY, Contract, read
-
-RECURRENT = ("RNN", "GRU", "LSTM")
-_LINEAR = ("MatMul", "Gemm")
-_LOOKUP = ("Gather",)
-_CONVOLUTION = ("Conv",)
 
 
 @dataclass(frozen=True)
@@ -70,34 +74,30 @@ def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quant
     """
     options = options or QuantizeOptions()
     model, contract = opened(data)
-    layers = tuple(_layer(node, options) for node in layer_nodes(model))
-    _check_kept(options, layers)
-    chosen = [layer.name for layer in layers if not layer.left]
-    if options.kind != "float16" and options.only is None and not chosen and not options.keep:
+    nodes = layer_nodes(model)
+    _check_kept(options, nodes)
+    plans = _plans(model, contract, nodes, options)
+    layers = tuple(_layer(node, plans[str(node.name)], options) for node in nodes)
+    if options.only is None and not options.keep and all(layer.is_float for layer in layers):
         raise _nothing_to_do(layers)
-    most = contract.chunk_most
-    if options.kind == "float16":
-        store_halves(model.graph, options.least)
-    elif _write(model, contract, options, set(chosen)):
-        most = contract.chunk_multiple
+    is_step = False
+    for node in nodes:
+        plan = plans[str(node.name)]
+        is_step |= plan.is_step
+        _write(model.graph, node, plan, options)
     RemoveUnusedNodesPass()(model)
     told = {
         "kind": options.kind,
         "of_sha256": hashlib.sha256(data).hexdigest(),
         "layers": [layer.to_dict() for layer in layers],
     }
-    source = {**contract.source, "quantized": told}
-    return Quantized(model, replace(contract, parity=None, chunk_most=most, source=source), layers)
-
-
-def find_layers(data: bytes, options: QuantizeOptions | None = None) -> tuple[Layer, ...]:
-    """The layers with weights of a file, and which would be left in float.
-
-    Raises:
-        QuantizeError, ContractError: as `quantize_model`.
-    """
-    model, _ = opened(data)
-    return tuple(_layer(node, options or QuantizeOptions()) for node in layer_nodes(model))
+    contract = replace(
+        contract,
+        parity=None,
+        chunk_most=contract.chunk_multiple if is_step else contract.chunk_most,
+        source={**contract.source, "quantized": told},
+    )
+    return Quantized(model, contract, layers)
 
 
 def opened(data: bytes) -> tuple[ir.Model, Contract]:
@@ -139,93 +139,64 @@ def _name_all(graph: ir.Graph) -> None:
         node.name = node.name or str(node.outputs[0].name)
 
 
-def layer_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    """Nodes that may have weights worth storing in fewer bits."""
-    for node in model.graph.all_nodes():
-        if node.domain or node.op_type not in (*RECURRENT, *_LINEAR, *_LOOKUP, *_CONVOLUTION):
-            continue
-        if node.op_type in (*_LINEAR, *_LOOKUP) and _pass_of(node).unfit(node):
-            continue  # a product of two activations, or an index into a shape, is no layer
-        yield node
+def layer_nodes(model: ir.Model) -> list[ir.Node]:
+    """Nodes with weights, in the order of the graph, those in bodies of ``Scan`` included."""
+    return [node for node in model.graph.all_nodes() if is_layer(node)]
 
 
-def _pass_of(node: ir.Node) -> Any:
-    if node.op_type in _LINEAR:
-        return linear
-    if node.op_type in _LOOKUP:
-        return embedding
-    return convolution if node.op_type in _CONVOLUTION else recurrent
+def _plans(
+    model: ir.Model, contract: Contract, nodes: list[ir.Node], options: QuantizeOptions
+) -> dict[str, Plan]:
+    recurrent_nodes = [node for node in nodes if node.op_type in RECURRENT]
+    steps: set[str] = set()
+    if recurrent_nodes and contract.mode == "stream":
+        steps = has_one_frame(model, contract, recurrent_nodes)
+    return {str(node.name): plan_for(node, options, steps) for node in nodes}
 
 
-def _layer(node: ir.Node, options: QuantizeOptions) -> Layer:
-    arrays = [recurrent.stored(value) for value in node.inputs]
-    count = sum(array.size for array in arrays if array is not None and array.dtype.kind == "f")
-    name = str(node.name)
-    if options.kind == "float16":
-        left = ""
-    elif name in options.keep:
-        left = options.keep[name]
-    elif options.only is not None and name not in options.only:
-        left = "not among those asked for"
-    elif count < options.least:
-        left = f"it has {count} weights, fewer than {options.least}"
-    else:
-        left = _unfit(node, options)
-    return Layer(name, node.op_type, count, "float" if left else _stored(node, options), left)
+def _layer(node: ir.Node, plan: Plan, options: QuantizeOptions) -> Layer:
+    return Layer(
+        str(node.name), node.op_type, weight_count(node), _told(node, plan, options), plan.why
+    )
 
 
-def _stored(node: ir.Node, options: QuantizeOptions) -> str:
-    """How the weights of a layer that is not left are stored."""
-    if options.kind == "float16":
-        return "float16"
-    if node.op_type in _LOOKUP:
-        return "int8, a step per row"
-    if options.kind in BITS:
+def _told(node: ir.Node, plan: Plan, options: QuantizeOptions) -> str:
+    """How the weights of a layer are stored, in words."""
+    if plan.way == "products" and options.kind in BITS:
         return f"{BITS[options.kind]} bits by block"
-    if options.kind == "static":
-        is_seen = node.inputs[0] is not None and str(node.inputs[0].name) in options.ranges
-        return "int8, calibrated" if is_seen else "int8"
-    return "int8"
+    if plan.way in ("products", "convolution") and options.kind == "static":
+        x = node.inputs[0]
+        return "int8, calibrated" if x is not None and str(x.name) in options.ranges else "int8"
+    known = {
+        "float": "float",
+        "half": "float16",
+        "rows": "int8, a step per row",
+        "stored": "int8, computed in float",
+    }
+    return known.get(plan.way, "int8")
 
 
-def _unfit(node: ir.Node, options: QuantizeOptions) -> str:
-    if _uses_operator(node, options):
-        return lstm.unfit(node)
-    if node.op_type in _CONVOLUTION:
-        return convolution.unfit(node, options)
-    return str(_pass_of(node).unfit(node))
+def _write(graph: ir.Graph, node: ir.Node, plan: Plan, options: QuantizeOptions) -> None:
+    """Rule 1."""
+    style = Style(options.kind, options.block)
+    if plan.way == "stored":
+        to_stored(graph, node)
+    elif plan.way == "half":
+        store_halves(graph, node)
+    elif plan.way == "operator":
+        lstm.to_operator(graph, node)
+    elif plan.way == "rows":
+        embedding.to_rows(graph, node)
+    elif plan.way == "convolution":
+        convolution.to_integers(graph, node, options)
+    elif plan.way == "products" and node.op_type in LINEAR:
+        linear.to_product(graph, node, style, options.ranges)
+    elif plan.way == "products":
+        recurrent.to_products(graph, node, style, one_frame=plan.is_step, ranges=options.ranges)
 
 
-def _uses_operator(node: ir.Node, options: QuantizeOptions) -> bool:
-    return node.op_type == "LSTM" and options.kind == "int8" and options.form != "step"
-
-
-def _write(model: ir.Model, contract: Contract, options: QuantizeOptions, chosen: set[str]) -> bool:
-    """Replaces the chosen layers; returns whether runs have to be of the fewest frames now."""
-    graph, style = model.graph, Style(options.kind, options.block)
-    nodes = [node for node in layer_nodes(model) if node.name in chosen]
-    steps = set()
-    if options.form != "chunks" and contract.mode == "stream":
-        steps = has_one_frame(model, contract, [n for n in nodes if n.op_type in RECURRENT])
-    is_step = False
-    for node in nodes:
-        if _uses_operator(node, options):
-            lstm.to_operator(graph, node)
-        elif node.op_type in RECURRENT:
-            one_frame = node.name in steps
-            is_step |= one_frame
-            recurrent.to_products(graph, node, style, one_frame=one_frame, ranges=options.ranges)
-        elif node.op_type in _LINEAR:
-            linear.to_product(graph, node, style, options.ranges)
-        elif node.op_type in _LOOKUP:
-            embedding.to_rows(graph, node)
-        else:
-            convolution.to_integers(graph, node, options)
-    return is_step
-
-
-def _check_kept(options: QuantizeOptions, layers: tuple[Layer, ...]) -> None:
-    names = [layer.name for layer in layers]
+def _check_kept(options: QuantizeOptions, nodes: list[ir.Node]) -> None:
+    names = [str(node.name) for node in nodes]
     unknown = [name for name in options.keep if name not in names]
     if unknown:
         raise QuantizeError(
@@ -236,7 +207,7 @@ def _check_kept(options: QuantizeOptions, layers: tuple[Layer, ...]) -> None:
 
 
 def _nothing_to_do(layers: tuple[Layer, ...]) -> QuantizeError:
-    reasons = "; ".join(f"{layer.name}: {layer.left}" for layer in layers[:5])
+    reasons = "; ".join(f"{layer.name}: {layer.why}" for layer in layers[:5])
     return QuantizeError(
         "the file has no layer that can be quantised in this way",
         where=reasons or "no node has stored weights",

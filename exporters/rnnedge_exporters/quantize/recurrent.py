@@ -5,25 +5,21 @@ Rules:
     2. Elsewhere the products of the input are taken of all frames at once, and a ``Scan`` goes over
        them with the product of the state inside. A direction in reverse scans backwards.
     3. The states that come in and go out are those of the operator: float, same names and shapes.
-    4. A layer is left in float if its weights are not stored in the file, if it has peepholes,
-       lengths by row, a clip, an input gate coupled to the forget gate, activations other than the
+    4. A layer computes in float if its bias is not stored in the file, if it has peepholes, lengths
+       by row, a clip, an input gate coupled to the forget gate, activations other than the
        usual ones, or layout 1. `unfit` says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.cells import GATES, Cell
+from rnnedge_exporters.quantize.arrays import Ranges, input_at, stored
+from rnnedge_exporters.quantize.cells import Cell
 from rnnedge_exporters.quantize.products import Pair, Style
-from rnnedge_exporters.quantize.rounding import Range
 from rnnedge_exporters.quantize.writer import Writer
 
-Ranges = Mapping[str, Range]
-"""What calibration saw, by name of value."""
 _USUAL: dict[str, tuple[list[str], ...]] = {
     "RNN": (["Tanh"], ["Relu"]),
     "GRU": (["Sigmoid", "Tanh"],),
@@ -32,21 +28,8 @@ _USUAL: dict[str, tuple[list[str], ...]] = {
 _LENGTHS, _PEEPHOLES = 4, 7
 
 
-def stored(value: ir.Value | None) -> np.ndarray | None:
-    """The array that a value is, if it is stored in the file and not an input."""
-    tensor = None if value is None or value.is_graph_input() else value.const_value
-    return None if tensor is None else tensor.numpy()
-
-
-def input_at(node: ir.Node, place: int) -> ir.Value | None:
-    """An input, None where it is left out."""
-    return node.inputs[place] if place < len(node.inputs) else None
-
-
 def unfit(node: ir.Node) -> str:
-    """Rule 4: why a layer stays in float; empty if it need not."""
-    if stored(node.inputs[1]) is None or stored(node.inputs[2]) is None:
-        return "its weights are not stored in the file"
+    """Rule 4: why a layer computes in float; empty if it need not."""
     bias = input_at(node, 3)
     if bias is not None and stored(bias) is None:
         return "its bias is not stored in the file"
@@ -113,7 +96,8 @@ def _directions(node: ir.Node) -> list[str]:
 def _cells(node: ir.Node, style: Style, ranges: Ranges | None) -> list[Cell]:
     """The weights of each direction."""
     w, r = stored(node.inputs[1]), stored(node.inputs[2])
-    assert w is not None and r is not None  # noqa: S101 - as `unfit` found it
+    assert w is not None  # noqa: S101 - it was planned so
+    assert r is not None  # noqa: S101 - it was planned so
     hidden, b = r.shape[-1], stored(input_at(node, 3))
     if b is None:
         b = np.zeros((w.shape[0], 2 * w.shape[1]), np.float32)

@@ -2,8 +2,8 @@
 
 Integer products run as unsigned 8 bits by signed 8 bits. On processors without VNNI, onnxruntime
 adds two such products in 16 bits, which saturate: 2 * 255 * 127 is beyond 32767. With weights of
-7 bits, -64 to 64, the sum is 2 * 255 * 64 = 32640 at most, and no product ever saturates. So weights
-that meet quantised activations have 7 bits here, on every processor alike.
+7 bits, -64 to 64, the sum is 2 * 255 * 64 = 32640 at most, and no product ever saturates. So
+weights that meet quantised activations have 7 bits here, on every processor alike.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def shared_scales(w: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, float]:
     """Steps by which two matrices, ``[channels, ...]`` each, are rounded together.
 
     The products of both are added up. With one step per channel for both, times one number for all
-    of `w`, the sum is scaled once, after it: the fastest form, since scaling each product by channel
-    costs onnxruntime as much again as a fifth of the product.
+    of `w`, the sum is scaled once, after it: the fastest form, since scaling each product by
+    channel costs onnxruntime as much again as a fifth of the product.
 
     Returns:
         The step of `r` by channel, ``[channels]``, and the number: that of `w` is `ratio` times it.

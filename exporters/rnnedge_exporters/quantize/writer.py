@@ -16,7 +16,7 @@ class Writer:
     """Adds nodes before one that they replace, in whatever graph that is in."""
 
     def __init__(self, graph: ir.Graph, before: ir.Node, name: str) -> None:
-        """`graph` is the main one, for constants; `name` begins the names of all that is written."""
+        """`graph` is the main one, for constants; `name` begins all names that are written."""
         self._graph = graph
         self._before = before
         self._name = name
