@@ -1,10 +1,10 @@
 """Int8 against float, one frame, one row, one thread: RNN, GRU and LSTM at 256 and 512.
 
-Each cell is exported as users do, quantised in every kind, and pushed by turns in one process with the
-float file, and with OpenVINO and tract on the float file where they are installed. Medians in
+Each cell is exported as users do, quantised in every kind, and pushed by turns in one process with
+the float file, and with OpenVINO and tract on the float file where they are installed. Medians in
 microseconds; ratios of medians, and of the fastest tenth, which other work on the machine disturbs
-less. Signal to noise is of 1,000 random frames through random weights; a trained network is judged by
-its own metric (docs/quantize.md).
+less. Signal to noise is of 1,000 random frames through random weights; a trained network is judged
+by its own metric (docs/quantize.md).
 
 Not compared: OpenVINO's int8. Its compression is in a package of its own (nncf), and its plugin for
 onnxruntime takes none of these files' quantised operators.
@@ -61,7 +61,9 @@ def measure_cell(cell: Cell, seconds: float, kinds: tuple[str, ...], peers: bool
         "smaller": {kind: len(data) / len(file) for kind, file in files.items()},
         "snr_db": noise,
         "us": {name: taken.p50_us for name, taken in times.items()},
-        "fast_us": {name: float(np.percentile(taken.ns, 10)) / 1e3 for name, taken in times.items()},
+        "fast_us": {
+            name: float(np.percentile(taken.ns, 10)) / 1e3 for name, taken in times.items()
+        },
     }
 
 
@@ -77,7 +79,9 @@ def show(rows: list[Any], kinds: tuple[str, ...]) -> None:
     print(f"{'µs':<18}" + "".join(f"{name:>12}" for name in names))
     for row in rows:
         print(f"{row['cell']:<18}" + "".join(f"{row['us'].get(n, np.nan):>12.1f}" for n in names))
-    print(f"\n{'against float':<18}{'':>10}{'faster':>9}{'fastest tenth':>15}{'smaller':>9}{'dB':>7}")
+    print(
+        f"\n{'against float':<18}{'':>10}{'faster':>9}{'fastest tenth':>15}{'smaller':>9}{'dB':>7}"
+    )
     for row in rows:
         for kind in kinds:
             faster = row["us"]["float"] / row["us"][kind]

@@ -199,6 +199,7 @@ def verify(
     if save_golden is not None:
         _output.say(f"{save_golden} was not written: the file is not the module's function")
     _warn_of_precision(report)
+    _warn_of_quantized(file)
     if weights is None:
         _output.warn(
             "MODEL was made without --weights: are its numbers those that were exported?",
@@ -249,6 +250,16 @@ def _warn_of_precision(report: ParityReport) -> None:
     words = [f"{key}={value}" for key, value in report.missing_precision.items()]
     options = " ".join(f"--provider-option {shlex.quote(word)}" for word in words)
     _output.warn(report.precision, fix=f"ask for float32: {options}")
+
+
+def _warn_of_quantized(file: Path) -> None:
+    from rnnedge_runtime import load
+
+    if "quantized" in load(file).contract.source:
+        _output.warn(
+            "the file is quantised: it is another function than the module, on purpose",
+            fix="ask how far it is from the float file: --against FLOAT.onnx",
+        )
 
 
 def _hint_next(file: Path, saved: Path | None) -> None:

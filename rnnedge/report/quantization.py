@@ -96,3 +96,22 @@ def _lines(result: QuantizeResult) -> list[str]:
     lines += [f"budget broken: {text}" for text in result.broken]
     lines.append("nothing was written" if result.path is None else f"wrote {result.path}")
     return lines
+
+
+def quantized_lines(told: Mapping[str, Any]) -> list[str]:
+    """What `rnnedge inspect` says of a quantised file, from the contract's `source`."""
+    layers = [layer for layer in told.get("layers", ()) if isinstance(layer, Mapping)]
+    in_float = sum(layer.get("stored") == "float" for layer in layers)
+    lines = [
+        f"quantized  {told.get('kind')}: {len(layers) - in_float} layers, {in_float} in float; of the "
+        f"file with sha256 {str(told.get('of_sha256'))[:12]}"
+    ]
+    quality = told.get("quality")
+    if not isinstance(quality, Mapping):
+        return [*lines, "quality    not measured"]
+    noise = [o.get("snr_db") for o in quality.get("outputs", ()) if isinstance(o, Mapping)]
+    known = [float(snr_db) for snr_db in noise if snr_db is not None]
+    worst = snr_text(min(known)) if known else "no difference"
+    drop = quality.get("drop")
+    measured = "" if drop is None else f", drop {drop:.4g} by {quality.get('metric')}"
+    return [*lines, f"quality    {worst} beside the float file{measured}, on {quality.get('data')}"]

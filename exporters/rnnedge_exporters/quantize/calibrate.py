@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
+from rnnedge_exporters.quantize.frames import open_session
 from rnnedge_exporters.quantize.quantize import layer_nodes, opened
 from rnnedge_exporters.quantize.rounding import Range
 from rnnedge_runtime import load
@@ -28,7 +28,7 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> dict[s
     watched = _watched(model)
     known = {str(value.name) for value in model.graph.outputs}
     model.graph.outputs.extend(value for value in watched if value.name not in known)
-    session = _session(ir.to_proto(model).SerializeToString())
+    session = open_session(ir.to_proto(model).SerializeToString())
     names = [str(value.name) for value in watched]
     after = [state.output for state in contract.states]
     states: dict[str, np.ndarray] | None = None
@@ -67,10 +67,3 @@ def _initial(data: bytes, chunk: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     batch = 1 if port.batch_axis is None else chunk[port.name].shape[port.batch_axis]
     first = model.initial_state(batch)
     return {state.input: first[state.name] for state in contract.states}
-
-
-def _session(data: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -1,46 +1,77 @@
-"""Which recurrent layers see one frame when a run has the fewest frames."""
+"""Which recurrent layers see one frame when a run has the fewest frames: found by running one.
+
+Sizes of a stream depend on the sizes of its inputs and on nothing else, so one run tells them,
+where shape inference does not get through operators of onnxruntime or sizes that are computed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 
-from rnnedge_runtime.contract import TIME, Contract, Dim, dim_factor
+from rnnedge_runtime import load
+from rnnedge_runtime.contract import BATCH, TIME, Contract, dim_factor
+
+_ROWS = 2
+"""So that an axis of the batch is not taken for one frame; 1 where the file has no batch."""
 
 
-def has_one_frame(model: ir.Model, contract: Contract, nodes: Sequence[ir.Node]) -> set[str]:
+def has_one_frame(data: bytes, contract: Contract, nodes: Sequence[ir.Node]) -> set[str]:
     """Which nodes' sequences have one frame in a run of `chunk_multiple` frames; their names.
 
-    What shape inference cannot tell is not among them. Over another axis than time, frequency for
-    instance, the sequence stays as long as it is.
+    Over another axis than time, frequency for instance, the sequence stays as long as it is.
+
+    Args:
+        data: the float file.
+        contract: of the file, a stream's.
+        nodes: recurrent layers of its main graph.
     """
-    proto = ir.to_proto(model)
-    shapes = {port.name: port.shape for port in contract.inputs}
-    shapes |= {state.input: state.shape for state in contract.states}
-    for value in proto.graph.input:
-        dims = value.type.tensor_type.shape.dim
-        for axis, dim in enumerate(dims):
-            size = _size(shapes[value.name][axis], contract.chunk_multiple)
-            if size is not None:
-                dim.dim_value = size
-    for value in proto.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    del proto.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    known = {v.name: v.type.tensor_type.shape.dim for v in inferred.graph.value_info}
-    known |= {v.name: v.type.tensor_type.shape.dim for v in inferred.graph.input}
-    found = set()
-    for node in nodes:
-        x = node.inputs[0]
-        dims = known.get(str(x.name)) if x is not None else None
-        if dims and dims[0].HasField("dim_value") and dims[0].dim_value == 1:
-            found.add(str(node.name))
-    return found
+    names = {str(n.name): str(n.inputs[0].name) for n in nodes if n.inputs[0] is not None}
+    if not names:
+        return set()
+    proto = onnx.load_model_from_string(data)
+    for number, value in enumerate(names.values()):
+        proto.graph.node.add(op_type="Shape", input=[value], output=[_shape(number)])
+        proto.graph.output.add(name=_shape(number))
+        proto.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    session = open_session(proto.SerializeToString())
+    shapes = session.run([_shape(number) for number in range(len(names))], _feed(data, contract))
+    return {name for name, shape in zip(names, shapes, strict=True) if shape[0] == 1}
 
 
-def _size(dim: Dim, frames: int) -> int | None:
-    """A number where an axis is one of time; None for what the file has, numbers and batch."""
-    factor = dim_factor(dim, TIME)
-    return factor * frames if factor else None
+def open_session(data: bytes) -> ort.InferenceSession:
+    """One thread, on the CPU, and no warnings about what was added to the graph."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _shape(number: int) -> str:
+    return f"rnnedge.quantize.shape_{number}"
+
+
+def _feed(data: bytes, contract: Contract) -> dict[str, np.ndarray]:
+    """Zeros for the fewest frames, and initial states."""
+    model = load(data)
+    axes = [port.batch_axis for port in contract.inputs]
+    axes += [state.batch_axis for state in contract.states]
+    rows = 1 if None in axes else _ROWS
+    feed = {
+        port.name: np.zeros(
+            [
+                dim
+                if isinstance(dim, int)
+                else rows * dim_factor(dim, BATCH) + contract.chunk_multiple * dim_factor(dim, TIME)
+                for dim in port.shape
+            ],
+            port.dtype,
+        )
+        for port in contract.inputs
+    }
+    first = model.initial_state(rows)
+    return feed | {state.input: first[state.name] for state in contract.states}

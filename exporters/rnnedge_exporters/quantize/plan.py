@@ -35,7 +35,7 @@ Way: TypeAlias = Literal["float", "stored", "products", "operator", "convolution
 RECURRENT = ("RNN", "GRU", "LSTM")
 LINEAR = ("MatMul", "Gemm")
 LOOKUP = ("Gather",)
-CONVOLUTION = ("Conv",)
+CONVOLUTION = ("Conv", "ConvTranspose")
 
 _WORTH = {"RNN": 40_000, "GRU": 120_000, "LSTM": 40_000, "MatMul": 12_000, "Gemm": 12_000}
 
@@ -113,8 +113,8 @@ def _kept(node: ir.Node, options: QuantizeOptions) -> str:
 
 
 def _convolution(node: ir.Node, options: QuantizeOptions) -> Plan:
-    if options.kind in BITS:
-        return Plan("stored", "there is no kernel for weights alone")
+    if options.kind in BITS or node.op_type == "ConvTranspose":
+        return Plan("stored", "there is no such kernel")
     if options.kind == "int8" and not options.integer_convolutions:
         return Plan("stored", "faster so without calibration")
     return _unless(convolution.unfit(node, options), "convolution")

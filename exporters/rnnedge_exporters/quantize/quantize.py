@@ -76,7 +76,7 @@ def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quant
     model, contract = opened(data)
     nodes = layer_nodes(model)
     _check_kept(options, nodes)
-    plans = _plans(model, contract, nodes, options)
+    plans = _plans(data, contract, nodes, options)
     layers = tuple(_layer(node, plans[str(node.name)], options) for node in nodes)
     if options.only is None and not options.keep and all(layer.is_float for layer in layers):
         raise _nothing_to_do(layers)
@@ -145,12 +145,10 @@ def layer_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def _plans(
-    model: ir.Model, contract: Contract, nodes: list[ir.Node], options: QuantizeOptions
+    data: bytes, contract: Contract, nodes: list[ir.Node], options: QuantizeOptions
 ) -> dict[str, Plan]:
-    recurrent_nodes = [node for node in nodes if node.op_type in RECURRENT]
-    steps: set[str] = set()
-    if recurrent_nodes and contract.mode == "stream":
-        steps = has_one_frame(model, contract, recurrent_nodes)
+    layers = [n for n in nodes if n.op_type in RECURRENT and isinstance(n.graph, ir.Graph)]
+    steps = has_one_frame(data, contract, layers) if contract.mode == "stream" else set()
     return {str(node.name): plan_for(node, options, steps) for node in nodes}
 
 

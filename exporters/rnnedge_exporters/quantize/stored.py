@@ -6,7 +6,7 @@ Rules:
     2. ``Cast`` and ``Mul`` make them float again. onnxruntime computes these once, when it loads
        the file: a quarter of the bytes on disk, the speed and memory of the float file.
     3. A channel is an axis over which nothing is added up: the first of a convolution and of a
-       transposed ``Gemm``, the last of ``MatMul``, the gates of a recurrent layer (its second).
+       ``Gemm`` with its weights transposed, the second of a transposed convolution, the last of ``MatMul``, the gates of a recurrent layer (its second).
 """
 
 from __future__ import annotations
@@ -43,5 +43,7 @@ def _summed(node: ir.Node, axes: int) -> tuple[int, ...]:
         return (2,)
     if node.op_type == "Conv":
         return tuple(range(1, axes))
+    if node.op_type == "ConvTranspose":
+        return (0, *range(2, axes))
     is_rows = node.op_type == "Gemm" and bool(node.attributes.get_int("transB", 0))
     return (1,) if is_rows else (0,)
