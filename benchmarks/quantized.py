@@ -61,9 +61,7 @@ def measure_cell(cell: Cell, seconds: float, kinds: tuple[str, ...], peers: bool
         "smaller": {kind: len(data) / len(file) for kind, file in files.items()},
         "snr_db": noise,
         "us": {name: taken.p50_us for name, taken in times.items()},
-        "fast_us": {
-            name: float(np.percentile(taken.ns, 10)) / 1e3 for name, taken in times.items()
-        },
+        "fast_us": {name: taken.percentile_us(10) for name, taken in times.items()},
     }
 
 

@@ -103,8 +103,8 @@ def quantized_lines(told: Mapping[str, Any]) -> list[str]:
     layers = [layer for layer in told.get("layers", ()) if isinstance(layer, Mapping)]
     in_float = sum(layer.get("stored") == "float" for layer in layers)
     lines = [
-        f"quantized  {told.get('kind')}: {len(layers) - in_float} layers, {in_float} in float; of the "
-        f"file with sha256 {str(told.get('of_sha256'))[:12]}"
+        f"quantized  {told.get('kind')}: {len(layers) - in_float} layers, {in_float} in float; of "
+        f"the file with sha256 {str(told.get('of_sha256'))[:12]}"
     ]
     quality = told.get("quality")
     if not isinstance(quality, Mapping):

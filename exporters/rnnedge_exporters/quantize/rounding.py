@@ -14,6 +14,8 @@ import numpy as np
 
 LEVELS = 64
 """The largest weight as an integer: 7 bits."""
+_MOST_RATIO = 1e6
+"""Beyond that one of two matrices is as good as zero, and floats would overflow."""
 ACTIVATION_LEVELS = 255
 """Activations are uint8."""
 
@@ -62,6 +64,7 @@ def shared_scales(w: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, float]:
     largest_w, largest_r = np.abs(w).max(axis=1), np.abs(r).max(axis=1)
     usual_w, usual_r = float(np.median(largest_w)), float(np.median(largest_r))
     ratio = usual_w / usual_r if usual_w > 0 and usual_r > 0 else 1.0
+    ratio = min(max(ratio, 1 / _MOST_RATIO), _MOST_RATIO)
     return channel_scale(np.maximum(largest_w / ratio, largest_r)), ratio
 
 

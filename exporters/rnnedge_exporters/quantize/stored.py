@@ -6,7 +6,8 @@ Rules:
     2. ``Cast`` and ``Mul`` make them float again. onnxruntime computes these once, when it loads
        the file: a quarter of the bytes on disk, the speed and memory of the float file.
     3. A channel is an axis over which nothing is added up: the first of a convolution and of a
-       ``Gemm`` with its weights transposed, the second of a transposed convolution, the last of ``MatMul``, the gates of a recurrent layer (its second).
+       ``Gemm`` with its weights transposed, the second of a transposed convolution, the last of
+       ``MatMul``, the gates of a recurrent layer (its second).
 """
 
 from __future__ import annotations
