@@ -138,7 +138,12 @@ def quantize(
         )
     reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
     options = QuantizeOptions(
-        kind=kind, form=form, block=block, keep=dict.fromkeys(keep, "asked for")
+        kind=kind,
+        form=form,
+        block=block,
+        compute_from=compute_from,
+        integer_convolutions=integer_convolutions,
+        keep=dict.fromkeys(keep, "asked for"),
     )
     if calibration is not None:
         on_progress("calibrating")
