@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnedge.files import OutputError, write_whole
 from rnnedge.quality import Budget, Metric, Quality
-from rnnedge.quality.compare import Reference, random_signals
+from rnnedge.quality.compare import Reference, random_signals, whole_runs
 from rnnedge.quality.search import Sensitivity, keep_within, rank
 from rnnedge.quality.speed import Speed, measure_speed
 from rnnedge_exporters.errors import QuantizeError
@@ -129,14 +129,6 @@ def quantize(
             fix="give typical inputs with kind 'static', and none with the others",
         )
     model, source = load(path), path.read_bytes()
-    budget = budget or Budget()
-    if inputs is None:
-        inputs, data_name = (
-            random_signals(model, seed)
-            if calibration is None
-            else (calibration, f"{data_name}, used for calibration, too")
-        )
-    reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
     options = QuantizeOptions(
         kind=kind,
         form=form,
@@ -147,22 +139,17 @@ def quantize(
     )
     if calibration is not None:
         on_progress("calibrating")
-        seen = Reference(model, calibration, name="calibration", chunk=chunk)
-        options = replace(options, ranges=calibrate(source, seen.chunks()))
-    trial = _Trial(source, options, reference)
-    quantized, quality = trial.of(None)
-    ranked: list[Sensitivity] | None = None
-    if sensitivity or budget.broken_by(quality):
-        ranked = _rank(trial, quantized, on_progress)
+        runs = whole_runs(model.contract, calibration, chunk)
+        options = replace(options, ranges=calibrate(source, runs))
+        if inputs is None:
+            inputs, data_name = calibration, f"{data_name}, used for calibration, too"
+    if inputs is None:
+        inputs, data_name = random_signals(model, seed)
+    reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
+    budget = budget or Budget()
+    trial = _Trial(source, options, reference, on_progress)
+    quantized, quality, ranked = trial.choose(budget, sensitivity=sensitivity)
     broken = budget.broken_by(quality)
-    if broken and ranked:
-        on_progress("budget broken: " + "; ".join(broken) + "; looking for layers to keep")
-        kept = keep_within(budget, ranked, trial.quality)
-        if kept is not None:
-            because = dict.fromkeys(kept, "for the budget")
-            trial.options = replace(options, keep={**options.keep, **because})
-            quantized, quality = trial.of(None)
-            broken = budget.broken_by(quality)
     content = quantized.to_bytes(quality.to_dict())
     speed = None
     if seconds > 0:
@@ -179,7 +166,7 @@ def quantize(
         bytes=len(content),
         quality=quality,
         speed=speed,
-        sensitivity=None if ranked is None else tuple(ranked),
+        sensitivity=ranked,
         broken=tuple(broken),
     )
 
@@ -187,24 +174,49 @@ def quantize(
 class _Trial:
     """Quantises in some choice of layers and measures."""
 
-    def __init__(self, source: bytes, options: QuantizeOptions, reference: Reference) -> None:
-        self.options = options
+    def __init__(
+        self,
+        source: bytes,
+        options: QuantizeOptions,
+        reference: Reference,
+        on_progress: Callable[[str], None],
+    ) -> None:
+        self._options = options
         self._source = source
         self._reference = reference
+        self._say = on_progress
 
-    def of(self, only: frozenset[str] | None) -> tuple[Quantized, Quality]:
-        """With these layers quantised, None for all that can be."""
-        quantized = quantize_model(self._source, replace(self.options, only=only))
+    def choose(
+        self, budget: Budget, *, sensitivity: bool
+    ) -> tuple[Quantized, Quality, tuple[Sensitivity, ...] | None]:
+        """All layers, or all but the worst if the budget wants that, and layers one by one."""
+        quantized, quality = self._of(self._options)
+        broken = budget.broken_by(quality)
+        if not broken and not sensitivity:
+            return quantized, quality, None
+        layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.is_float]
+        self._say(f"measuring {len(layers)} layers one by one")
+        ranked = rank(layers, self._only)
+        kept = None
+        if broken:
+            self._say(f"budget broken: {'; '.join(broken)}; looking for layers to keep")
+            kept = keep_within(budget, ranked, self._only)
+        if kept is not None:
+            quantized, quality = self._without(kept, budget)
+        return quantized, quality, tuple(ranked)
+
+    def _without(self, kept: frozenset[str], budget: Budget) -> tuple[Quantized, Quality]:
+        """With these layers computed in float: stored in int8 if the budget holds so, too."""
+        because = dict.fromkeys(kept, "for the budget")
+        eased = self._of(replace(self._options, ease=because))
+        if not budget.broken_by(eased[1]):
+            return eased
+        return self._of(replace(self._options, keep={**self._options.keep, **because}))
+
+    def _only(self, names: frozenset[str]) -> Quality:
+        """With these layers quantised, and no others."""
+        return self._of(replace(self._options, only=names))[1]
+
+    def _of(self, options: QuantizeOptions) -> tuple[Quantized, Quality]:
+        quantized = quantize_model(self._source, options)
         return quantized, self._reference.compare(load(quantized.to_bytes()))
-
-    def quality(self, only: frozenset[str]) -> Quality:
-        """With these layers quantised."""
-        return self.of(only)[1]
-
-
-def _rank(
-    trial: _Trial, quantized: Quantized, on_progress: Callable[[str], None]
-) -> list[Sensitivity]:
-    layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.is_float]
-    on_progress(f"measuring {len(layers)} layers one by one")
-    return rank(layers, trial.quality)

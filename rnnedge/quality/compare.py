@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -49,14 +49,6 @@ class Reference:
         self.frames, self.rows = _sizes(model.contract, inputs)
         self.chunk = chunk or _usual_chunk(model.contract, self.frames)
         self.outputs = streamed(model, inputs, self.frames, self.rows, self.chunk)
-
-    def chunks(self) -> Iterator[dict[str, np.ndarray]]:
-        """The inputs in whole runs that the contract allows; what is left over is left out."""
-        contract = self.model.contract
-        step = contract.chunk_most or max(1, self.chunk // contract.chunk_multiple) * (
-            contract.chunk_multiple
-        )
-        yield from cut(self.inputs, contract, [step] * (self.frames // step))
 
     def compare(self, candidate: Model) -> Quality:
         """The candidate beside the reference.
@@ -122,6 +114,17 @@ def compare(
         given = inputs
     told = Reference(reference, given, name=name, metric=metric, data=data, chunk=chunk)
     return told.compare(candidate)
+
+
+def whole_runs(
+    contract: Contract, inputs: Mapping[str, np.ndarray], chunk: int | None
+) -> list[dict[str, np.ndarray]]:
+    """Inputs in runs that the contract allows, about `chunk` frames each; a rest is left out."""
+    frames, _ = _sizes(contract, inputs)
+    few = contract.chunk_multiple
+    step = (chunk or _usual_chunk(contract, frames)) // few * few
+    step = min(max(step, few), contract.chunk_most or max(step, few))
+    return cut(inputs, contract, [step] * (frames // step))
 
 
 def random_signals(model: Model, seed: int) -> tuple[Arrays, str]:

@@ -2,7 +2,8 @@
 
 Each layer is quantised alone, all others in float, and its loss measured: that is its sensitivity.
 Then the worst are kept in float, one more at a time, until the budget holds. What layers lose
-together need not be the sum of what they lose alone, so each choice is measured as a whole.
+together need not be the sum of what they lose alone, so each choice is measured as a whole. In the
+end, those that are kept are stored in int8 and computed in float, if the budget holds so, too.
 """
 
 from __future__ import annotations

@@ -126,6 +126,24 @@ def test_the_worst_layer_stays_in_float_for_the_budget(call, two_layers, tmp_pat
     np.testing.assert_array_equal(after["wild"], before["wild"])
 
 
+def test_a_layer_kept_for_the_budget_is_stored_in_int8_where_that_is_enough(call, folder, tmp_path):
+    """4 bits are too few for the GRU; 8 bits computed in float are not, beside a second layer."""
+    model = onnx.load(folder / "gru.onnx")
+    model.graph.node[0].output[0] = "inner"
+    model.graph.node.append(helper.make_node("MatMul", ["inner", "w"], ["y"], name="after"))
+    weights = np.eye(32, dtype=np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
+    source, target = tmp_path / "two.onnx", tmp_path / "two.int4.onnx"
+    onnx.save(model, source)
+    words = ("--kind", "weights4", "--min-snr-db", 25, *QUICK, "--json")
+    told = json.loads(call("quantize", source, "-o", target, *words).out)
+    assert [layer["stored"] for layer in told["layers"]] == [
+        "int8, computed in float",
+        "4 bits by block",
+    ]
+    assert told["layers"][0]["why"] == "for the budget"
+
+
 def test_a_budget_that_never_holds_writes_nothing(call, folder, tmp_path):
     target = tmp_path / "none.onnx"
     ended = call("quantize", folder / "gru.onnx", "-o", target, "--min-snr-db", 150, *QUICK)

@@ -27,6 +27,7 @@ class QuantizeOptions:
             what was measured to be faster (see `plan`).
         integer_convolutions: without calibration, too.
         keep: layers that stay in float, by name, and why.
+        ease: layers that are stored in int8 and computed in float, by name, and why.
         only: names of the layers that do not; None for all.
         ranges: what calibration saw, by name of value.
     """
@@ -38,6 +39,7 @@ class QuantizeOptions:
     compute_from: int | None = None
     integer_convolutions: bool = False
     keep: Mapping[str, str] = field(default_factory=dict)
+    ease: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
 

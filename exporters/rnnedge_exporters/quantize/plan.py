@@ -2,7 +2,7 @@
 
 Rules:
     1. A layer whose weights are not stored in the file, or are few, or that the user wants to keep,
-       stays in float.
+       stays in float. One that is to be eased is stored in int8 and computed in float.
     2. A layer computes in fewer bits where that is faster. In small ones it is not: quantising the
        activations costs more than the product saves. Those, and layers that no pass can write in
        products, are stored in int8 and computed in float. `_WORTH` says from how many weights on,
@@ -87,6 +87,8 @@ def plan_for(node: ir.Node, options: QuantizeOptions, one_frame: Collection[str]
         return Plan("half")
     if node.op_type in LOOKUP:
         return Plan("rows")
+    if node.name in options.ease:
+        return Plan("stored", options.ease[str(node.name)])
     if node.op_type in CONVOLUTION:
         return _convolution(node, options)
     worth = options.compute_from
