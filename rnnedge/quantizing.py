@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from rnnedge.files import OutputError, write_whole
 from rnnedge.quality import Budget, Metric, Quality
@@ -128,7 +129,7 @@ def quantize(
             where="calibration",
             fix="give typical inputs with kind 'static', and none with the others",
         )
-    model, source = load(path), path.read_bytes()
+    model, source = load(path), _read(path)
     options = QuantizeOptions(
         kind=kind,
         form=form,
@@ -147,7 +148,7 @@ def quantize(
         inputs, data_name = random_signals(model, seed)
     reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
     budget = budget or Budget()
-    trial = _Trial(source, options, reference, on_progress)
+    trial = _Trial(source, model.sha256, options, reference, on_progress)
     quantized, quality, ranked = trial.choose(budget, sensitivity=sensitivity)
     broken = budget.broken_by(quality)
     content = quantized.to_bytes(quality.to_dict())
@@ -171,18 +172,29 @@ def quantize(
     )
 
 
+def _read(path: Path) -> bytes:
+    """The file, with the weights inside that may lie beside it."""
+    data = path.read_bytes()
+    graph = onnx.load_model_from_string(data).graph
+    if not any(onnx.external_data_helper.uses_external_data(t) for t in graph.initializer):
+        return data
+    return bytes(onnx.load(path).SerializeToString())
+
+
 class _Trial:
     """Quantises in some choice of layers and measures."""
 
     def __init__(
         self,
         source: bytes,
+        sha256: str,
         options: QuantizeOptions,
         reference: Reference,
         on_progress: Callable[[str], None],
     ) -> None:
         self._options = options
         self._source = source
+        self._sha256 = sha256
         self._reference = reference
         self._say = on_progress
 
@@ -218,5 +230,5 @@ class _Trial:
         return self._of(replace(self._options, only=names))[1]
 
     def _of(self, options: QuantizeOptions) -> tuple[Quantized, Quality]:
-        quantized = quantize_model(self._source, options)
+        quantized = quantize_model(self._source, options, sha256=self._sha256)
         return quantized, self._reference.compare(load(quantized.to_bytes()))

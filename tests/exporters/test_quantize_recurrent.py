@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantized_models import FEATURES, HIDDEN, recurrent_file, snr_db
 
+from rnnedge_exporters.errors import QuantizeError
 from rnnedge_exporters.quantize import QuantizeOptions, calibrate, quantize_model
 from rnnedge_runtime import load
 
@@ -144,6 +145,21 @@ def test_lengths_by_row_stay_with_the_operator():
     data = recurrent_file("GRU", extra=["lengths"], has_states=False, mode="sequence")
     (layer,) = quantized(data, form="chunks").layers
     assert layer.why == "it takes lengths by row"
+
+
+def test_a_file_that_fails_on_zeros_is_refused():
+    """A state of 2 * 32 numbers does not divide by 7."""
+    model = onnx.load_model_from_string(recurrent_file("GRU", linear_before_reset=1))
+    graph, node = model.graph, onnx.helper.make_node
+    graph.node[0].output[0] = "given"
+    graph.node.append(node("Reshape", ["h", "sizes"], ["sevens"]))
+    graph.node.append(node("ReduceSum", ["sevens"], ["sum"], keepdims=0))
+    graph.node.append(node("Add", ["given", "sum"], ["y"]))
+    sizes = onnx.numpy_helper.from_array(np.array([7, -1], np.int64), "sizes")
+    graph.initializer.append(sizes)
+    with pytest.raises(QuantizeError, match="the float file cannot be run on zeros") as caught:
+        quantize_model(model.SerializeToString())
+    assert "check the file with rnnedge run" in str(caught.value)
 
 
 def test_a_sequence_over_another_axis_than_time_is_not_a_step():

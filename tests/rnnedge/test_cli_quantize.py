@@ -224,6 +224,16 @@ def test_python_refuses_what_the_command_line_cannot_ask(folder, tmp_path):
         rnnedge.quantize(source, target, budget=Budget())
 
 
+def test_weights_beside_the_file_are_read_and_go_into_the_new_one(folder, tmp_path):
+    source = tmp_path / "gru.onnx"
+    model = onnx.load(folder / "gru.onnx")
+    onnx.save(model, source, save_as_external_data=True, location="weights", size_threshold=0)
+    result = rnnedge.quantize(source, tmp_path / "int8.onnx", compute_from=0, seconds=0)
+    same = rnnedge.quantize(folder / "gru.onnx", tmp_path / "b.onnx", compute_from=0, seconds=0)
+    assert result.quality == same.quality
+    assert result.contract.source["quantized"]["of_sha256"] == load(source).sha256
+
+
 @pytest.mark.slow
 def test_a_quantised_file_beside_its_module_is_told_of_as_such(call, tmp_path):
     module = tmp_path / "net.py"

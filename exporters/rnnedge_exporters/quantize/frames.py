@@ -13,7 +13,8 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
-from rnnedge_runtime import load
+from rnnedge_exporters.errors import QuantizeError
+from rnnedge_runtime import Model, load
 from rnnedge_runtime.contract import BATCH, TIME, Contract, dim_factor
 
 _ROWS = 2
@@ -29,6 +30,9 @@ def has_one_frame(data: bytes, contract: Contract, nodes: Sequence[ir.Node]) -> 
         data: the float file.
         contract: of the file, a stream's.
         nodes: recurrent layers of its main graph.
+
+    Raises:
+        QuantizeError: the file cannot be run.
     """
     names = {str(n.name): str(n.inputs[0].name) for n in nodes if n.inputs[0] is not None}
     if not names:
@@ -39,7 +43,7 @@ def has_one_frame(data: bytes, contract: Contract, nodes: Sequence[ir.Node]) -> 
         proto.graph.output.add(name=_shape(number))
         proto.graph.output[-1].type.tensor_type.elem_type = onnx.TensorProto.INT64
     session = open_session(proto.SerializeToString())
-    shapes = session.run([_shape(number) for number in range(len(names))], _feed(data, contract))
+    shapes = _run(session, [_shape(number) for number in range(len(names))], load(data))
     return {name for name, shape in zip(names, shapes, strict=True) if shape[0] == 1}
 
 
@@ -55,12 +59,25 @@ def _shape(number: int) -> str:
     return f"rnnedge.quantize.shape_{number}"
 
 
-def _feed(data: bytes, contract: Contract) -> dict[str, np.ndarray]:
-    """Zeros for the fewest frames, and initial states."""
-    model = load(data)
+def _run(session: ort.InferenceSession, names: list[str], model: Model) -> list[np.ndarray]:
+    """What a run of the fewest frames gives."""
+    contract = model.contract
     axes = [port.batch_axis for port in contract.inputs]
     axes += [state.batch_axis for state in contract.states]
     rows = 1 if None in axes else _ROWS
+    try:
+        return list(session.run(names, _feed(model, rows)))
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise QuantizeError(
+            f"the float file cannot be run on zeros: {' '.join(str(error).split())}",
+            where=f"a run of {contract.chunk_multiple} frames",
+            fix="check the file with rnnedge run",
+        ) from error
+
+
+def _feed(model: Model, rows: int) -> dict[str, np.ndarray]:
+    """Zeros for the fewest frames, and initial states."""
+    contract = model.contract
     feed = {
         port.name: np.zeros(
             [

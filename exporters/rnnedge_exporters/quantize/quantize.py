@@ -64,8 +64,15 @@ class Quantized:
         return bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
 
 
-def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quantized:
+def quantize_model(
+    data: bytes, options: QuantizeOptions | None = None, *, sha256: str | None = None
+) -> Quantized:
     """Quantises the file whose bytes are `data`.
+
+    Args:
+        data: all weights inside.
+        options: int8 in all layers where that is faster, if None.
+        sha256: of the file, if its weights were beside it.
 
     Raises:
         QuantizeError: it is not ONNX, has no contract, was quantised before, or has no layer that
@@ -88,7 +95,7 @@ def quantize_model(data: bytes, options: QuantizeOptions | None = None) -> Quant
     RemoveUnusedNodesPass()(model)
     told = {
         "kind": options.kind,
-        "of_sha256": hashlib.sha256(data).hexdigest(),
+        "of_sha256": sha256 or hashlib.sha256(data).hexdigest(),
         "layers": [layer.to_dict() for layer in layers],
     }
     contract = replace(
