@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 
 from rnnedge.files import OutputError, write_whole
-from rnnedge.quality import Budget, Metric, Quality
+from rnnedge.quality import Budget, Metric, Quality, as_metric
 from rnnedge.quality.compare import Reference, random_signals, whole_runs
+from rnnedge.quality.metric import MetricFunction
 from rnnedge.quality.search import Sensitivity, keep_within, rank
 from rnnedge.quality.speed import Speed, measure_speed
 from rnnedge_exporters.errors import QuantizeError
@@ -78,8 +79,9 @@ def quantize(
     inputs: Arrays | None = None,
     data: Arrays | None = None,
     data_name: str = "given",
-    metric: Metric | None = None,
-    budget: Budget | None = None,
+    metric: Metric | MetricFunction | str | None = None,
+    max_drop: float | None = None,
+    min_snr_db: float | None = None,
     sensitivity: bool = False,
     chunk: int | None = None,
     seed: int = 0,
@@ -103,9 +105,11 @@ def quantize(
         inputs: what quality is measured on; None for the calibration, or else random signals.
         data: what the metric is given beside the outputs; None for the inputs.
         data_name: what reports call the inputs.
-        metric: the task's own measure.
-        budget: what may be lost. If more is, layers are measured one by one, and the worst stay in
-            float until it holds; if it never does, no file is written.
+        metric: the task's own measure: a function, or ``file.py:function``.
+        max_drop: budget: the metric may give so much at most. If a budget does not hold, layers are
+            measured one by one, and the worst computed in float until it does; if it never does,
+            no file is written.
+        min_snr_db: budget: signal to noise of every output at least.
         sensitivity: measure the layers one by one in any case.
         chunk: frames of a push while quality is measured; None for the fewest.
         seed: of random signals.
@@ -146,8 +150,10 @@ def quantize(
             inputs, data_name = calibration, f"{data_name}, used for calibration, too"
     if inputs is None:
         inputs, data_name = random_signals(model, seed)
-    reference = Reference(model, inputs, name=data_name, metric=metric, data=data, chunk=chunk)
-    budget = budget or Budget()
+    reference = Reference(
+        model, inputs, name=data_name, metric=as_metric(metric), data=data, chunk=chunk
+    )
+    budget = Budget(max_drop, min_snr_db)
     trial = _Trial(source, model.sha256, options, reference, on_progress)
     quantized, quality, ranked = trial.choose(budget, sensitivity=sensitivity)
     broken = budget.broken_by(quality)

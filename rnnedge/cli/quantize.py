@@ -124,7 +124,7 @@ def quantize(
     _output.check_file_output(output, force=force)
 
     from rnnedge.cli._data import load_data
-    from rnnedge.quality import Budget, load_metric
+    from rnnedge.quality import load_metric
     from rnnedge.quantizing import quantize as quantize_file
     from rnnedge.report.quantization import QuantizationSummary
     from rnnedge_runtime import load
@@ -147,7 +147,8 @@ def quantize(
         data=None if given is None else given[1],
         data_name="" if named is None else named.name,
         metric=None if metric is None else load_metric(metric),
-        budget=Budget(max_drop, min_snr_db),
+        max_drop=max_drop,
+        min_snr_db=min_snr_db,
         sensitivity=sensitivity,
         chunk=chunk,
         seed=seed,

@@ -2,7 +2,7 @@
 
 from rnnedge.quality.compare import compare
 from rnnedge.quality.data import random_inputs
-from rnnedge.quality.metric import Metric, MetricError, load_metric
+from rnnedge.quality.metric import Metric, MetricError, as_metric, load_metric
 from rnnedge.quality.result import Budget, OutputQuality, Quality
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "MetricError",
     "OutputQuality",
     "Quality",
+    "as_metric",
     "compare",
     "load_metric",
     "random_inputs",

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnedge.parity.signals import cut
 from rnnedge.quality.data import Arrays, random_inputs
-from rnnedge.quality.metric import Metric
+from rnnedge.quality.metric import Metric, MetricFunction, as_metric
 from rnnedge.quality.result import TENTHS, OutputQuality, Quality
 from rnnedge_runtime import Contract, InputError, Model, Port, RnnEdgeError
 from rnnedge_runtime.contract import TIME, dim_factor
@@ -84,7 +84,7 @@ def compare(
     reference: Model,
     inputs: Mapping[str, np.ndarray] | None = None,
     *,
-    metric: Metric | None = None,
+    metric: Metric | MetricFunction | str | None = None,
     data: Mapping[str, np.ndarray] | None = None,
     name: str = "given",
     chunk: int | None = None,
@@ -96,7 +96,7 @@ def compare(
         candidate: the quantised file.
         reference: the float file.
         inputs: arrays by input name, batch axis included; None for random signals.
-        metric: the task's own measure.
+        metric: the task's own measure: a function, or ``file.py:function``.
         data: what the metric is given beside the outputs; the inputs if None.
         name: of the data, for reports.
         chunk: frames of a push; None for the fewest that the files can run.
@@ -112,7 +112,7 @@ def compare(
         given, name = random_signals(reference, seed)
     else:
         given = inputs
-    told = Reference(reference, given, name=name, metric=metric, data=data, chunk=chunk)
+    told = Reference(reference, given, name=name, metric=as_metric(metric), data=data, chunk=chunk)
     return told.compare(candidate)
 
 

@@ -65,6 +65,19 @@ class Metric:
         return drop, found
 
 
+def as_metric(given: Metric | MetricFunction | str | None) -> Metric | None:
+    """A metric from a function, or from its name as `load_metric` takes it.
+
+    Raises:
+        MetricError: there is none of that name.
+    """
+    if given is None or isinstance(given, Metric):
+        return given
+    if isinstance(given, str):
+        return load_metric(given)
+    return Metric(getattr(given, "__name__", "a function"), given)
+
+
 def load_metric(spec: str) -> Metric:
     """The function that is named as ``file.py:function`` or ``package.module:function``.
 

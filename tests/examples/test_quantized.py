@@ -10,7 +10,6 @@ from examples.denoiser.train import si_sdr_db as si_sdr_of_training
 from examples.silero_vad.data import make_scene
 from examples.silero_vad.model import make_model
 from examples.silero_vad.quality import agreement, decisions
-from rnnedge.quality import Budget, Metric
 
 
 def test_decisions_are_those_of_the_stream_with_its_pauses():
@@ -46,8 +45,8 @@ def test_the_voice_detector_decides_alike_on_995_frames_of_1000(tmp_path):
         path,
         tmp_path / "int8.onnx",
         inputs={"wave": np.concatenate(waves)[None]},
-        metric=Metric("agreement", agreement),
-        budget=Budget(max_drop=0.005),
+        metric=agreement,
+        max_drop=0.005,
         seconds=0,
     )
     assert result.passed

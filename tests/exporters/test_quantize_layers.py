@@ -259,6 +259,13 @@ class TestErrors:
         assert "the file is quantised already" in text
         assert "quantise the float file that it was made from" in text
 
+    def test_an_old_opset(self):
+        model = onnx.load_model_from_string(linear("MatMul"))
+        model.opset_import[0].version = 13
+        text = self.error(model.SerializeToString())
+        assert "the file is of opset 13; 15 or newer is needed" in text
+        assert "onnx.version_converter" in text
+
     def test_nothing_to_quantise(self):
         text = self.error(linear("MatMul"), QuantizeOptions(least=10_000))
         assert "the file has no layer that can be quantised in this way" in text

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import rnnedge
-from rnnedge.quality import Budget, load_metric
 from rnnedge.zoo.char_lm.quality import save_validation
 
 
@@ -21,8 +20,8 @@ def test_the_language_model_loses_at_most_002_bits_per_character(call, own_folde
         "lm.int8.onnx",
         inputs={"tokens": data["tokens"]},
         data=data,
-        metric=load_metric("rnnedge.zoo.char_lm.quality:bits_per_character"),
-        budget=Budget(max_drop=0.02),
+        metric="rnnedge.zoo.char_lm.quality:bits_per_character",
+        max_drop=0.02,
         seconds=0,
     )
     assert result.passed

@@ -9,7 +9,6 @@ from onnx import helper, numpy_helper
 from quantized_models import layer_file, recurrent_file
 
 import rnnedge
-from rnnedge.quality import Budget
 from rnnedge_exporters.errors import QuantizeError
 from rnnedge_runtime import load
 
@@ -221,7 +220,7 @@ def test_python_refuses_what_the_command_line_cannot_ask(folder, tmp_path):
         rnnedge.quantize(source, target, kind="int8", calibration=x)
     target.write_bytes(b"")
     with pytest.raises(rnnedge.RnnEdgeError, match="the file exists already"):
-        rnnedge.quantize(source, target, budget=Budget())
+        rnnedge.quantize(source, target)
 
 
 def test_weights_beside_the_file_are_read_and_go_into_the_new_one(folder, tmp_path):

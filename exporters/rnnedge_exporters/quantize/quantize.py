@@ -39,6 +39,9 @@ from rnnedge_exporters.quantize.products import BITS, Style
 from rnnedge_exporters.quantize.stored import to_stored
 from rnnedge_runtime.contract import METADATA_KEY, Contract, read
 
+OPSET_NEEDED = 15
+"""What is written needs Split, Squeeze and Shape as they are since then."""
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -135,6 +138,13 @@ def opened(data: bytes) -> tuple[ir.Model, Contract]:
             "the file is quantised already",
             where="the contract's 'source'",
             fix="quantise the float file that it was made from",
+        )
+    opset = model.graph.opset_imports.get("", 0)
+    if opset < OPSET_NEEDED:
+        raise QuantizeError(
+            f"the file is of opset {opset}; {OPSET_NEEDED} or newer is needed",
+            where="the model file",
+            fix="convert it with onnx.version_converter.convert_version",
         )
     _name_all(model.graph)
     return model, contract
