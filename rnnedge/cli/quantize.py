@@ -95,7 +95,9 @@ def quantize(
     chunk: Annotated[
         int | None,
         typer.Option(
-            metavar="FRAMES", min=1, help="Frames per push while quality is measured (default: 1)."
+            metavar="FRAMES",
+            min=1,
+            help="Frames per push while quality is measured (default: the fewest of a run).",
         ),
     ] = None,
     seconds: Annotated[
@@ -109,7 +111,7 @@ def quantize(
 
     The new file keeps the contract: states stay in float, under the same names. It runs beside the
     float file, and the report tells what was lost for what was gained. With a budget, the layers
-    that hurt most stay in float until it holds; if it never does, nothing is written.
+    that hurt most are computed in float until it holds; if it never does, nothing is written.
     """
     _check_choice("--kind", kind, _KINDS)
     _check_choice("--form", form, _FORMS)

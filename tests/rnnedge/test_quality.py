@@ -89,7 +89,8 @@ def test_a_metric_is_given_both_outputs_and_the_data():
 
     x = {"x": np.ones((1, 4, 4), np.float32)}
     data = {**x, "extra": np.array(3)}
-    found = compare(scaled(1.5), scaled(1.0), x, metric=Metric("mine", metric), data=data)
+    found = compare(scaled(1.5), scaled(1.0), x, metric=metric, data=data)
+    assert found.metric == "metric"
     assert found.drop == pytest.approx(0.5)
     assert found.numbers == {"more": 5.0}
 
