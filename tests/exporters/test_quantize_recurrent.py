@@ -97,6 +97,16 @@ def test_a_step_gives_the_same_bits_for_any_chunks(cuts):
     np.testing.assert_array_equal(parts.state["h"], whole.state["h"])
 
 
+@pytest.mark.parametrize(("kind", "is_alone"), [("static", True), ("int8", False)])
+def test_rows_share_a_range_only_where_it_is_found_in_the_run(kind, is_alone):
+    """docs/quantize.md and docs/many-streams.md say so."""
+    model = load(quantized(recurrent_file("GRU", linear_before_reset=1), kind).to_bytes())
+    x = signal()
+    x[:, 1] *= 3
+    both, alone = model.stream(batch=2).push(x), model.stream().push(x[:, :1])
+    assert np.array_equal(both[:, :, :1], alone) == is_alone
+
+
 def test_the_contract_carries_over_but_for_proof_and_length_of_runs():
     data = recurrent_file("GRU", linear_before_reset=1)
     before, after = load(data).contract, load(quantized(data).to_bytes()).contract
@@ -145,6 +155,29 @@ def test_lengths_by_row_stay_with_the_operator():
     data = recurrent_file("GRU", extra=["lengths"], has_states=False, mode="sequence")
     (layer,) = quantized(data, form="chunks").layers
     assert layer.why == "it takes lengths by row"
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_layer_in_a_branch_with_its_weights_there_is_quantised_too(kind):
+    data = recurrent_file(kind, has_states=False)
+    model, node = onnx.load_model_from_string(data), onnx.helper.make_node
+    branches = {}
+    for name in ("then_branch", "else_branch"):
+        constants = [node("Constant", [], [t.name], value=t) for t in model.graph.initializer]
+        layer = onnx.NodeProto()
+        layer.CopyFrom(model.graph.node[0])
+        layer.output[:], layer.name = [f"{name}.y"], name
+        result = onnx.helper.make_tensor_value_info(f"{name}.y", 1, None)
+        branches[name] = onnx.helper.make_graph([*constants, layer], name, [], [result])
+    del model.graph.node[:], model.graph.initializer[:]
+    yes = onnx.numpy_helper.from_array(np.array(True), "yes")
+    model.graph.initializer.append(yes)
+    model.graph.node.append(node("If", ["yes"], ["y"], **branches))
+    result = quantized(model.SerializeToString(), form="chunks")
+    assert [layer.stored for layer in result.layers] == ["int8", "int8"]
+    x = signal()
+    got = load(result.to_bytes()).run(x).outputs["y"]
+    assert snr_db(load(data).run(x).outputs["y"], got) > 22
 
 
 def test_a_file_that_fails_on_zeros_is_refused():

@@ -60,9 +60,11 @@ def to_operator(graph: ir.Graph, node: ir.Node) -> None:
         name=node.name,
     )
     graph.opset_imports[MICROSOFT] = 1
-    graph.insert_before(node, new)
+    inside = node.graph
+    assert inside is not None  # noqa: S101 - a layer is in a graph, the main one or another
+    inside.insert_before(node, new)
     for old, value in zip(node.outputs, new.outputs, strict=True):
         value.name, value.type, value.shape = old.name, old.type, old.shape
         old.name = f"{old.name}.before"
         ir.convenience.replace_all_uses_with(old, value, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
+    writer.drop(node)

@@ -20,7 +20,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes import common as passes
 
 from rnnedge_exporters.errors import QuantizeError
 from rnnedge_exporters.quantize import convolution, embedding, linear, lstm, recurrent
@@ -86,7 +86,7 @@ def quantize_model(
     model, contract = opened(data)
     nodes = layer_nodes(model)
     _check_kept(options, nodes)
-    plans = _plans(data, contract, nodes, options)
+    plans = _plans(data, model, contract, nodes, options)
     layers = tuple(_layer(node, plans[str(node.name)], options) for node in nodes)
     if options.only is None and not options.keep and all(layer.is_float for layer in layers):
         raise _nothing_to_do(layers)
@@ -95,7 +95,7 @@ def quantize_model(
         plan = plans[str(node.name)]
         is_step |= plan.is_step
         _write(model.graph, node, plan, options)
-    RemoveUnusedNodesPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
     told = {
         "kind": options.kind,
         "of_sha256": sha256 or hashlib.sha256(data).hexdigest(),
@@ -146,6 +146,9 @@ def opened(data: bytes) -> tuple[ir.Model, Contract]:
             where="the model file",
             fix="convert it with onnx.version_converter.convert_version",
         )
+    # Files of other exporters have weights in nodes, and in branches.
+    passes.LiftConstantsToInitializersPass(lift_all_constants=False)(model)
+    passes.LiftSubgraphInitializersToMainGraphPass()(model)
     _name_all(model.graph)
     return model, contract
 
@@ -162,9 +165,13 @@ def layer_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def _plans(
-    data: bytes, contract: Contract, nodes: list[ir.Node], options: QuantizeOptions
+    data: bytes,
+    model: ir.Model,
+    contract: Contract,
+    nodes: list[ir.Node],
+    options: QuantizeOptions,
 ) -> dict[str, Plan]:
-    layers = [n for n in nodes if n.op_type in RECURRENT and isinstance(n.graph, ir.Graph)]
+    layers = [n for n in nodes if n.op_type in RECURRENT and n.graph is model.graph]
     steps = has_one_frame(data, contract, layers) if contract.mode == "stream" else set()
     return {str(node.name): plan_for(node, options, steps) for node in nodes}
 
