@@ -223,13 +223,16 @@ class _Trial:
             quantized, quality = self._without(kept, budget)
         return quantized, quality, tuple(ranked)
 
-    def _without(self, kept: frozenset[str], budget: Budget) -> tuple[Quantized, Quality]:
-        """With these layers computed in float: stored in int8 if the budget holds so, too."""
-        because = dict.fromkeys(kept, "for the budget")
-        eased = self._of(replace(self._options, ease=because))
-        if not budget.broken_by(eased[1]):
-            return eased
-        return self._of(replace(self._options, keep={**self._options.keep, **because}))
+    def _without(self, kept: tuple[str, ...], budget: Budget) -> tuple[Quantized, Quality]:
+        """With these layers computed in float, as few of the worst as need be stored in it, too."""
+        for count in range(len(kept) + 1):
+            in_float = dict.fromkeys(kept[:count], "for the budget")
+            eased = dict.fromkeys(kept[count:], "for the budget")
+            keep = {**self._options.keep, **in_float}
+            found = self._of(replace(self._options, keep=keep, ease=eased))
+            if not budget.broken_by(found[1]):
+                break
+        return found
 
     def _only(self, names: frozenset[str]) -> Quality:
         """With these layers quantised, and no others."""

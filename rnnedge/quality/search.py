@@ -3,7 +3,7 @@
 Each layer is quantised alone, all others in float, and its loss measured: that is its sensitivity.
 Then the worst are kept in float, one more at a time, until the budget holds. What layers lose
 together need not be the sum of what they lose alone, so each choice is measured as a whole. In the
-end, those that are kept are stored in int8 and computed in float, if the budget holds so, too.
+end, of those that are kept, as many as the budget allows are stored in int8 and computed in float.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def keep_within(
     budget: Budget,
     ranked: Sequence[Sensitivity],
     measure: Callable[[frozenset[str]], Quality],
-) -> frozenset[str] | None:
+) -> tuple[str, ...] | None:
     """The fewest of the worst layers that have to stay in float, so that the budget holds.
 
     Args:
@@ -70,10 +70,11 @@ def keep_within(
         measure: the quality with only these layers quantised.
 
     Returns:
-        Names of the layers that stay in float; None if nothing would be left to quantise.
+        Names of the layers that stay in float, the worst first; None if nothing would be left to
+        quantise.
     """
     names = [one.layer for one in ranked]
     for count in range(1, len(names)):
         if not budget.broken_by(measure(frozenset(names[count:]))):
-            return frozenset(names[:count])
+            return tuple(names[:count])
     return None
