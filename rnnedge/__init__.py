@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rnnedge.benchmark import BenchOptions, BenchReport, bench
     from rnnedge.parity import ParityReport, verify, verify_golden
     from rnnedge.pipeline import ExportResult, export
+    from rnnedge.quality import Quality, compare
+    from rnnedge.quantizing import QuantizeResult, quantize
     from rnnedge_exporters.scan import scan
     from rnnedge_runtime import (
         AsyncBatch,
@@ -35,12 +37,16 @@ __all__ = [
     "ExportResult",
     "Model",
     "ParityReport",
+    "Quality",
+    "QuantizeResult",
     "RnnEdgeError",
     "Stream",
     "__version__",
     "bench",
+    "compare",
     "export",
     "load",
+    "quantize",
     "scan",
     "verify",
     "verify_golden",
@@ -55,11 +61,15 @@ _HOME = {
     "ExportResult": "rnnedge.pipeline",
     "Model": "rnnedge_runtime",
     "ParityReport": "rnnedge.parity",
+    "Quality": "rnnedge.quality",
+    "QuantizeResult": "rnnedge.quantizing",
     "RnnEdgeError": "rnnedge_runtime",
     "Stream": "rnnedge_runtime",
     "bench": "rnnedge.benchmark",
+    "compare": "rnnedge.quality",
     "export": "rnnedge.pipeline",
     "load": "rnnedge_runtime",
+    "quantize": "rnnedge.quantizing",
     "scan": "rnnedge_exporters.scan",
     "verify": "rnnedge.parity",
     "verify_golden": "rnnedge.parity",

@@ -44,3 +44,7 @@ class StreamingError(RnnEdgeError):
 
 class LoweringError(RnnEdgeError):
     """The graph holds what ONNX, or onnxruntime, has no operator for."""
+
+
+class QuantizeError(RnnEdgeError):
+    """The file cannot be quantised, or not in the way asked for."""

@@ -24,6 +24,7 @@ from rnnedge.cli.export import export
 from rnnedge.cli.generate import generate
 from rnnedge.cli.inspect import inspect
 from rnnedge.cli.lift import lift
+from rnnedge.cli.quantize import quantize
 from rnnedge.cli.run import run
 from rnnedge.cli.train import app as train
 from rnnedge.cli.verify import verify
@@ -58,6 +59,7 @@ app.command()(verify)
 app.command()(inspect)
 app.command()(run)
 app.command()(bench)
+app.command()(quantize)
 app.command()(adopt)
 app.command()(lift)
 app.add_typer(train)

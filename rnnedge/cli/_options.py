@@ -53,6 +53,24 @@ ThreadsOption: TypeAlias = Annotated[
 SeedOption: TypeAlias = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, help="Seed of the random numbers.")
 ]
+MetricOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="FILE.PY:FUNCTION",
+        help="The task's own measure: function(reference, candidate, data) gives what was lost.",
+    ),
+]
+MaxDropOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--max-drop", metavar="X", help="Budget: the metric may give so much at most."),
+]
+MinSnrOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--min-snr-db", metavar="DB", help="Budget: signal to noise of every output at least."
+    ),
+]
 
 ModuleArgument: TypeAlias = Annotated[
     str,

@@ -6,15 +6,20 @@ With a golden file, which holds what the module gave, it is asked where there is
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
 from rnnedge.cli import _output
+from rnnedge.cli._compare import compare_files
 from rnnedge.cli._options import (
     ArgumentOption,
     JsonFlag,
+    MaxDropOption,
+    MetricOption,
+    MinSnrOption,
     ModelArgument,
     ProviderLibraryOption,
     ProviderOption,
@@ -38,7 +43,8 @@ def verify(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="What makes the PyTorch module: model.py:make_model or package.module:Class.",
+            help="What makes the PyTorch module: model.py:make_model or package.module:Class; for "
+            "a quantised file, the float file model.onnx.",
         ),
     ] = None,
     golden: Annotated[
@@ -102,12 +108,53 @@ def verify(
             help="Compare tensor by tensor, and name the first that differs and its module.",
         ),
     ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Against a float file: what both run on, .npz, .npy or sound (default: random "
+            "signals).",
+            show_default=False,
+        ),
+    ] = None,
+    metric: MetricOption = None,
+    max_drop: MaxDropOption = None,
+    min_snr_db: MinSnrOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Prove that an ONNX file equals a PyTorch module.
 
-    Give the module with --against, or what it gave with --golden.
+    Give the module with --against, or what it gave with --golden. A quantised file is not the same
+    function any more: --against FLOAT.onnx tells how far it is from the float file.
     """
+    of_files = {
+        "--data": data, "--metric": metric, "--max-drop": max_drop, "--min-snr-db": min_snr_db,
+    }  # fmt: skip
+    if against is not None and against.lower().endswith(".onnx") and golden is None:
+        of_proof = {
+            "--arg": arg, "--weights": weights, "--weights-key": weights_key, "--state": state,
+            "--batch": batch, "--allowed-ratio": allowed_ratio, "--save-golden": save_golden,
+            "--explain": explain or None,
+        }  # fmt: skip
+        _refuse(of_proof, "--against FLOAT.onnx")
+        if chunk is not None and len(chunk) > 1:
+            raise typer.BadParameter("--against FLOAT.onnx takes one --chunk")
+        compare_files(
+            file,
+            Path(against),
+            data,
+            metric,
+            (max_drop, min_snr_db),
+            chunk=chunk[0] if chunk else None,
+            seed=seed or 0,
+            json=json,
+            provider=provider,
+            provider_options=provider_settings(provider_option),
+            provider_library=provider_library,
+            threads=threads,
+        )
+        return
+    _refuse(of_files, "a proof against a module")
     if (against is None) == (golden is None):
         raise typer.BadParameter("give either --against MODEL or --golden FILE")
     chosen: _Chosen = {
@@ -123,8 +170,7 @@ def verify(
             "--chunk": chunk, "--batch": batch, "--seed": seed, "--save-golden": save_golden,
             "--force": force or None, "--explain": explain or None,
         }  # fmt: skip
-        if given := [name for name, value in of_module.items() if value is not None]:
-            raise typer.BadParameter(f"--golden has no use for {', '.join(given)}")
+        _refuse(of_module, "--golden")
         _verify_golden(file, golden, json=json, **chosen)
         return
     if save_golden is not None:
@@ -153,6 +199,7 @@ def verify(
     if save_golden is not None:
         _output.say(f"{save_golden} was not written: the file is not the module's function")
     _warn_of_precision(report)
+    _warn_of_quantized(file)
     if weights is None:
         _output.warn(
             "MODEL was made without --weights: are its numbers those that were exported?",
@@ -167,6 +214,12 @@ def verify(
         again += [] if provider_library is None else ["--provider-library", str(provider_library)]
         _output.hint("rnnedge", "verify", file, "--against", str(against), *again, "--explain")
     raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _refuse(options: Mapping[str, object], what: str) -> None:
+    """Refuses options that were given and would be ignored."""
+    if given := [name for name, value in options.items() if value is not None]:
+        raise typer.BadParameter(f"{what} has no use for {', '.join(given)}")
 
 
 class _Chosen(TypedDict):
@@ -197,6 +250,16 @@ def _warn_of_precision(report: ParityReport) -> None:
     words = [f"{key}={value}" for key, value in report.missing_precision.items()]
     options = " ".join(f"--provider-option {shlex.quote(word)}" for word in words)
     _output.warn(report.precision, fix=f"ask for float32: {options}")
+
+
+def _warn_of_quantized(file: Path) -> None:
+    from rnnedge_runtime import load
+
+    if "quantized" in load(file).contract.source:
+        _output.warn(
+            "the file is quantised: it is another function than the module, on purpose",
+            fix="ask how far it is from the float file: --against FLOAT.onnx",
+        )
 
 
 def _hint_next(file: Path, saved: Path | None) -> None:

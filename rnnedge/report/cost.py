@@ -3,8 +3,8 @@
 Counted from the shapes of the graph, at batch 1 and with the fewest frames that give a whole number
 of output frames; nothing is run.
 
-* Multiply-adds of MatMul, MatMulInteger, Gemm, Conv, ConvInteger, ConvTranspose, RNN, GRU and LSTM
-  (DynamicQuantizeLSTM too). A multiplication and the addition of its product count as one. Bias,
+* Multiply-adds of MatMul, Gemm, Conv, ConvTranspose, RNN, GRU and LSTM, and of the quantised forms
+  that onnxruntime has of them. A multiplication and the addition of its product count as one. Bias,
   activations and other element-wise work are not counted: they are a few percent.
 * A body of Scan counts once per iteration, of If its dearer branch. A Loop, and nodes whose shapes
   cannot be inferred, are listed as not counted instead of guessed.
@@ -194,6 +194,21 @@ def _matmul(node: onnx.NodeProto, shapes: Shapes) -> int:
     return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
 
 
+def _small_matmul(node: onnx.NodeProto, shapes: Shapes) -> int:
+    # Integer weights are [inputs, channels]. Inference knows nothing of what comes out.
+    return math.prod(shapes[node.input[0]]) * shapes[node.input[1]][1]
+
+
+def _block_matmul(node: onnx.NodeProto, shapes: Shapes) -> int:
+    # Weights are packed by block; their first axis is the channels.
+    return math.prod(shapes[node.input[0]]) * shapes[node.input[1]][0]
+
+
+def _small_conv(node: onnx.NodeProto, shapes: Shapes) -> int:
+    # QLinearConv: x, its scale and zero point, then the weight.
+    return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[3]][1:])
+
+
 def _gemm(node: onnx.NodeProto, shapes: Shapes) -> int:
     inner = shapes[node.input[0]][0 if attribute(node, "transA", 0) else 1]
     return math.prod(shapes[node.output[0]]) * inner
@@ -218,6 +233,10 @@ def _recurrent(node: onnx.NodeProto, shapes: Shapes) -> int:
 _FORMULAS: dict[str, Callable[[onnx.NodeProto, Shapes], int]] = {
     "MatMul": _matmul,
     "MatMulInteger": _matmul,
+    "DynamicQuantizeMatMul": _small_matmul,
+    "MatMulIntegerToFloat": _small_matmul,
+    "MatMulNBits": _block_matmul,
+    "QLinearConv": _small_conv,
     "Gemm": _gemm,
     "Conv": _conv,
     "ConvInteger": _conv,

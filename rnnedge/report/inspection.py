@@ -22,6 +22,7 @@ from rnnedge.report.graph import (
     read_contract,
 )
 from rnnedge.report.latency import Latency, output_dict
+from rnnedge.report.quantization import quantized_lines
 from rnnedge.report.tables import new_table
 from rnnedge.report.units import bytes_text, count_text, shape_text
 from rnnedge_runtime.contract import Contract
@@ -145,7 +146,11 @@ def _lines(inspection: Inspection) -> list[Text]:
         )
     if contract.source:
         lines.append(f"source     {_source(contract.source)}")
-    lines.append(f"proof      {_proof(contract.parity)}")
+    quantized = contract.source.get("quantized")
+    if isinstance(quantized, Mapping):
+        lines += quantized_lines(quantized)
+    else:
+        lines.append(f"proof      {_proof(contract.parity)}")
     return [Text(line) for line in lines]
 
 
@@ -157,9 +162,9 @@ def _source(source: Mapping[str, Any]) -> str:
     """What is known of the module; its inputs and states are in the tables already."""
     facts: list[str] = []
     for key, value in source.items():
-        if isinstance(value, Mapping) and key != "inputs":
+        if isinstance(value, Mapping) and key not in ("inputs", "quantized"):
             facts += [f"{name} {version}" for name, version in value.items()]
-        elif value is not None and key not in ("inputs", "states"):
+        elif value is not None and key not in ("inputs", "states", "quantized"):
             facts.append(f"{key} {value}")
     return ", ".join(facts)
 

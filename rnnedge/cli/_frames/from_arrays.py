@@ -19,19 +19,14 @@ def load_arrays(path: Path, contract: Contract) -> Arrays:
     Raises:
         InputError: the file is damaged, or its arrays are not the model's inputs.
     """
-    only = None if path.suffix.lower() == ".npz" else only_input(contract, str(path)).name
-    arrays: Arrays = {}
-    try:
-        if only is None:
-            arrays |= _unpack(path)
-        else:
-            arrays[only] = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # of zip, header and mapping: all mean the same
-        raise InputError(
-            f"the file cannot be read as {path.suffix} ({error})",
-            where=str(path),
-            fix="write it with np.save or np.savez; Python objects are not accepted",
-        ) from error
+    if path.suffix.lower() == ".npz":
+        arrays = load_archive(path)
+    else:
+        only = only_input(contract, str(path)).name
+        try:
+            arrays = {only: np.lib.format.open_memmap(path, mode="r")}
+        except Exception as error:  # of header and mapping: both mean the same
+            raise _unreadable(path, error) from error
     wanted = sorted(port.name for port in contract.inputs)
     if sorted(arrays) != wanted:
         raise InputError(
@@ -42,10 +37,26 @@ def load_arrays(path: Path, contract: Contract) -> Arrays:
     return arrays
 
 
-def _unpack(path: Path) -> Arrays:
-    # Opened here, because numpy leaves a damaged archive open.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return dict(archive)
+def load_archive(path: Path) -> Arrays:
+    """All arrays of a ``.npz`` file, by name.
+
+    Raises:
+        InputError: the file is damaged, or holds Python objects.
+    """
+    try:
+        # Opened here, because numpy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except Exception as error:  # of zip and header: both mean the same
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the file cannot be read as {path.suffix} ({error})",
+        where=str(path),
+        fix="write it with np.save or np.savez; Python objects are not accepted",
+    )
 
 
 def array_source(arrays: Arrays, contract: Contract, path: Path) -> Source:

@@ -24,14 +24,18 @@ class Corpus:
     validation: Streams
 
     @classmethod
-    def of(cls, text: str) -> Corpus:
+    def of(cls, text: str, vocabulary: Vocabulary | None = None) -> Corpus:
         """Prepares `text`.
+
+        Args:
+            text: all of it.
+            vocabulary: that of its training part if None.
 
         Raises:
             TextError: it is too short to validate on.
         """
         parts = split(text)
-        vocabulary = Vocabulary.of(parts.training)
+        vocabulary = vocabulary or Vocabulary.of(parts.training)
         validation = evaluation_streams(vocabulary.encode(parts.validation))
         return cls(vocabulary, vocabulary.encode(parts.training), validation)
 

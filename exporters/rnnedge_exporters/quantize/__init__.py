@@ -1,0 +1,18 @@
+"""Float weights to small integers or halves: from an ONNX file with a contract to another one."""
+
+from rnnedge_exporters.quantize.calibrate import calibrate
+from rnnedge_exporters.quantize.options import Form, Layer, QuantizeOptions
+from rnnedge_exporters.quantize.products import Kind
+from rnnedge_exporters.quantize.quantize import Quantized, quantize_model
+from rnnedge_exporters.quantize.rounding import Range
+
+__all__ = [
+    "Form",
+    "Kind",
+    "Layer",
+    "QuantizeOptions",
+    "Quantized",
+    "Range",
+    "calibrate",
+    "quantize_model",
+]
