@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 import rnnedge
 from rnnedge_exporters.source import load_module, load_weights
 
@@ -29,13 +31,17 @@ class Example:
     inputs: tuple[str, ...]
     frames: int
 
-    def export(self, folder: Path, *, one_frame: bool = False) -> Path:
-        """Writes the file; its proof is what the tests are for."""
+    def module(self) -> nn.Module:
+        """The trained network, in evaluation mode."""
         module = load_module(self.factory, {})
         if self.weights is not None:
             load_weights(module, _FOLDER / self.weights)
+        return module.eval()
+
+    def export(self, folder: Path, *, one_frame: bool = False) -> Path:
+        """Writes the file; its proof is what the tests are for."""
         path = folder / f"{self.name}{'_one_frame' if one_frame else ''}.onnx"
-        rnnedge.export(module.eval(), path, inputs=self.inputs, verify=False, one_frame=one_frame)
+        rnnedge.export(self.module(), path, inputs=self.inputs, verify=False, one_frame=one_frame)
         return path
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnedge.pipeline import ExportResult, export
     from rnnedge.quality import Quality, compare
     from rnnedge.quantizing import QuantizeResult, quantize
+    from rnnedge.tuning import TuneOptions, TuneReport, tune
     from rnnedge_exporters.scan import scan
     from rnnedge_runtime import (
         AsyncBatch,
@@ -41,6 +42,8 @@ __all__ = [
     "QuantizeResult",
     "RnnEdgeError",
     "Stream",
+    "TuneOptions",
+    "TuneReport",
     "__version__",
     "bench",
     "compare",
@@ -48,6 +51,7 @@ __all__ = [
     "load",
     "quantize",
     "scan",
+    "tune",
     "verify",
     "verify_golden",
 ]
@@ -65,12 +69,15 @@ _HOME = {
     "QuantizeResult": "rnnedge.quantizing",
     "RnnEdgeError": "rnnedge_runtime",
     "Stream": "rnnedge_runtime",
+    "TuneOptions": "rnnedge.tuning",
+    "TuneReport": "rnnedge.tuning",
     "bench": "rnnedge.benchmark",
     "compare": "rnnedge.quality",
     "export": "rnnedge.pipeline",
     "load": "rnnedge_runtime",
     "quantize": "rnnedge.quantizing",
     "scan": "rnnedge_exporters.scan",
+    "tune": "rnnedge.tuning",
     "verify": "rnnedge.parity",
     "verify_golden": "rnnedge.parity",
 }

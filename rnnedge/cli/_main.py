@@ -27,6 +27,7 @@ from rnnedge.cli.lift import lift
 from rnnedge.cli.quantize import quantize
 from rnnedge.cli.run import run
 from rnnedge.cli.train import app as train
+from rnnedge.cli.tune import tune
 from rnnedge.cli.verify import verify
 
 _SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
@@ -60,6 +61,7 @@ app.command()(inspect)
 app.command()(run)
 app.command()(bench)
 app.command()(quantize)
+app.command()(tune)
 app.command()(adopt)
 app.command()(lift)
 app.add_typer(train)
