@@ -90,7 +90,7 @@ def test_the_committed_weights_are_small():
     assert WEIGHTS.stat().st_size < 500_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_lowers_the_loss():
     torch.manual_seed(0)
     losses = train(make_model(), make_speech(0, 20), steps=30, batch=2)

@@ -114,7 +114,7 @@ def test_the_committed_weights_are_small():
     assert WEIGHTS.stat().st_size < 500_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_lowers_the_loss():
     torch.manual_seed(0)
     mels, labels = make_batches(make_bank(0, 4), seed=0, count=24, seconds=6.0)
