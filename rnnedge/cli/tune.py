@@ -65,7 +65,7 @@ def tune(
     force: ForceFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Try the equivalent forms of a file on this machine, and write the fastest.
+    """Write the form of a file that is fastest on this machine.
 
     What is not surely faster than the file as it is, or differs by more than rounding (or than
     --min-snr-db allows), is not taken. The file keeps what was measured, and where.

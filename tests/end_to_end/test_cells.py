@@ -220,7 +220,7 @@ def test_a_cell_whose_result_can_be_read_in_two_ways_asks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("one_frame", [False, True])
+@pytest.mark.parametrize("one_frame", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_cells_file_can_be_explained(one_frame):
     module = made("nested")
     converted = convert(module, {"x": X}, states=CELLS["nested"][1], one_frame=one_frame)

@@ -50,7 +50,7 @@ def operators(converted):
 
 
 @pytest.mark.parametrize(
-    "name", ["cell", *(pytest.param(n, marks=pytest.mark.slow) for n in MODULES if n != "cell")]
+    "name", ["cell", *(pytest.param(n, marks=pytest.mark.long) for n in MODULES if n != "cell")]
 )
 @pytest.mark.slow
 def test_the_step_is_in_the_graph_and_gives_what_the_scan_gives(name):
