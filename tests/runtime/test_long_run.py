@@ -19,7 +19,7 @@ def _resident_bytes():
     return int(STATM.read_text().split()[1]) * PAGE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_million_frames_stay_as_exact_as_the_first(make_twin):
     twin = make_twin("GRU", features=4, hidden=8, layers=1, seed=5)
     chunk, chunks = 10_000, 100
