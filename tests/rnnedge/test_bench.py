@@ -17,6 +17,8 @@ import rnnedge
 from rnnedge.benchmark import BenchError, BenchOptions
 from rnnedge.report.bench import BenchSummary, rtf_text
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--seconds", 0.1, "--calls", 12)
 
 

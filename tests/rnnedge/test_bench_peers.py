@@ -19,6 +19,8 @@ from rnnedge.benchmark.peers.protocol import CannotRunError, Prepared
 from rnnedge.benchmark.subject import Subject
 from rnnedge_exporters import convert
 
+pytestmark = pytest.mark.slow
+
 QUICK = BenchOptions(seconds=0.1, calls=4, sweep=False)
 
 

@@ -12,6 +12,8 @@ import rnnedge
 from rnnedge_exporters.errors import QuantizeError
 from rnnedge_runtime import load
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--seconds", "0")
 
 
