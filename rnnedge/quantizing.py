@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 
-from rnnedge.files import OutputError, write_whole
+from rnnedge.files import OutputError, read_in_one_piece, write_whole
 from rnnedge.quality import Budget, Metric, Quality, as_metric
 from rnnedge.quality.compare import Reference, random_signals, whole_runs
 from rnnedge.quality.metric import MetricFunction
@@ -133,7 +132,7 @@ def quantize(
             where="calibration",
             fix="give typical inputs with kind 'static', and none with the others",
         )
-    model, source = load(path), _read(path)
+    model, source = load(path), read_in_one_piece(path)
     options = QuantizeOptions(
         kind=kind,
         form=form,
@@ -176,15 +175,6 @@ def quantize(
         sensitivity=ranked,
         broken=tuple(broken),
     )
-
-
-def _read(path: Path) -> bytes:
-    """The file, with the weights inside that may lie beside it."""
-    data = path.read_bytes()
-    graph = onnx.load_model_from_string(data).graph
-    if not any(onnx.external_data_helper.uses_external_data(t) for t in graph.initializer):
-        return data
-    return bytes(onnx.load(path).SerializeToString())
 
 
 class _Trial:

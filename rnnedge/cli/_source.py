@@ -1,4 +1,4 @@
-"""The PyTorch module that `export` and `verify` act on, from the options that name it."""
+"""The PyTorch module that a command acts on, from the options that name it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from rnnedge.benchmark import Against
 
 
 def load_source(
@@ -36,6 +38,41 @@ def load_source(
     module = load_module(spec, given)
     checksum = None if weights is None else load_weights(module, weights, key=weights_key)
     return module.eval(), checksum
+
+
+def check_against(
+    against: str | None,
+    arguments: list[str] | None,
+    weights: Path | None,
+    weights_key: str | None,
+    states: list[str] | None,
+) -> None:
+    """Refuses what tells of a module where none is named.
+
+    Raises:
+        typer.BadParameter: one of the others is given without `against`.
+    """
+    if against is None and any((arguments, weights, weights_key, states)):
+        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")
+
+
+def load_against(
+    against: str | None,
+    arguments: list[str] | None,
+    weights: Path | None,
+    weights_key: str | None,
+    states: list[str] | None,
+) -> Against | None:
+    """The module that a file was made from, as `load_source` builds it; None where none is named.
+
+    Raises:
+        RnnEdgeError: the module or its weights cannot be had.
+    """
+    if against is None:
+        return None
+    from rnnedge.benchmark import Against
+
+    return Against(load_source(against, arguments, weights, weights_key)[0], tuple(states or ()))
 
 
 def key_values(texts: list[str] | None) -> dict[str, str]:

@@ -24,7 +24,7 @@ from rnnedge.cli._options import (
     provider_settings,
 )
 from rnnedge.cli._output import ExitCode
-from rnnedge.cli._source import load_source
+from rnnedge.cli._source import check_against, load_against
 
 if TYPE_CHECKING:
     from rnnedge.benchmark import BenchReport
@@ -123,14 +123,15 @@ def bench(
     batches; with what they cost in memory and processor time, what the physical limit is, and what
     bounds them. Below a real-time factor of 1 a model is faster than its signal.
     """
-    of_module = (arg, weights, weights_key, state)
     asked = peer or peers
-    _check_together(against, of_module, has_peers=bool(asked))
+    if against is not None and not asked:
+        raise typer.BadParameter("--against needs --peers")
+    check_against(against, arg, weights, weights_key, state)
     to_stdout = markdown == _output.STANDARD_STREAM
     if to_stdout and json:
         raise typer.BadParameter("stdout takes one of --json and --markdown -")
 
-    from rnnedge.benchmark import Against, BenchOptions
+    from rnnedge.benchmark import BenchOptions
     from rnnedge.benchmark import bench as measure
     from rnnedge.report.bench import BenchSummary
     from rnnedge.report.bench_markdown import to_markdown
@@ -151,9 +152,7 @@ def bench(
         max_rtf=max_rtf,
         seed=seed,
     )
-    module = None
-    if against is not None:
-        module = Against(load_source(against, arg, weights, weights_key)[0], state or ())
+    module = load_against(against, arg, weights, weights_key, state)
     report = measure(file, options, peers=asked, against=module, on_progress=_output.say)
     summary = BenchSummary(report)
     if to_stdout:
@@ -165,13 +164,6 @@ def bench(
         _say_broken(report)
         raise typer.Exit(ExitCode.CHECK_FAILED)
     _output.hint("rnnedge", "run", file, "INPUT.npy", "--output", "OUTPUT.npy")
-
-
-def _check_together(against: str | None, of_module: tuple[object, ...], *, has_peers: bool) -> None:
-    if against is not None and not has_peers:
-        raise typer.BadParameter("--against needs --peers")
-    if against is None and any(of_module):
-        raise typer.BadParameter("--arg, --weights, --weights-key and --state need --against")
 
 
 def _check_files(

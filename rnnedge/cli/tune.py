@@ -18,7 +18,7 @@ from rnnedge.cli._options import (
     WeightsKeyOption,
     WeightsOption,
 )
-from rnnedge.cli._source import load_source
+from rnnedge.cli._source import check_against, load_against
 
 
 def tune(
@@ -70,6 +70,7 @@ def tune(
     What is not surely faster than the file as it is, or differs by more than rounding (or than
     --min-snr-db allows), is not taken. The file keeps what was measured, and where.
     """
+    check_against(against, arg, weights, weights_key, state)
     _output.check_file_output(output, force=force)
 
     from rnnedge.report.tuning import TuneSummary
@@ -83,11 +84,7 @@ def tune(
         seconds=seconds,
         seed=seed,
     )
-    module = None
-    if against is not None:
-        from rnnedge.benchmark import Against
-
-        module = Against(load_source(against, arg, weights, weights_key)[0], tuple(state or ()))
+    module = load_against(against, arg, weights, weights_key, state)
     report = tune(file, output, options, against=module, on_progress=_output.say)
     _output.emit(TuneSummary(report, output), json=json)
     _output.hint("rnnedge", "bench", output)

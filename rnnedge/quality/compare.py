@@ -48,7 +48,9 @@ class Reference:
         self.metric, self.data = metric, inputs if data is None else data
         self.frames, self.rows = _sizes(model.contract, inputs)
         self.chunk = chunk or _usual_chunk(model.contract, self.frames)
-        self.outputs = streamed(model, inputs, self.frames, self.rows, self.chunk)
+        whole, rest = divmod(self.frames, self.chunk)
+        self._lengths = [self.chunk] * whole + ([rest] if rest else [])
+        self.outputs = streamed(model, inputs, self.rows, self._lengths)
 
     def compare(self, candidate: Model) -> Quality:
         """The candidate beside the reference.
@@ -58,10 +60,10 @@ class Reference:
             MetricError: the metric fails.
         """
         _check_alike(self.model.contract, candidate.contract)
-        found = streamed(candidate, self.inputs, self.frames, self.rows, self.chunk)
+        found = streamed(candidate, self.inputs, self.rows, self._lengths)
         ports = candidate.contract.outputs
         outputs = tuple(
-            _of_output(port, self.outputs[port.name], found[port.name]) for port in ports
+            output_quality(port, self.outputs[port.name], found[port.name]) for port in ports
         )
         drop: float | None = None
         numbers: dict[str, float] = {}
@@ -135,21 +137,20 @@ def random_signals(model: Model, seed: int) -> tuple[Arrays, str]:
 
 
 def streamed(
-    model: Model, inputs: Mapping[str, np.ndarray], frames: int, rows: int, chunk: int
+    model: Model, inputs: Mapping[str, np.ndarray], rows: int, lengths: list[int]
 ) -> Arrays:
-    """All outputs, aligned with the signal and complete, pushed `chunk` frames at a time."""
+    """All outputs, aligned with the signal and complete; `lengths` are the frames of the pushes."""
     ports = model.contract.outputs
     if model.contract.mode != "stream":
         return dict(model.run(dict(inputs)).outputs)
     stream = model.stream(rows)
-    lengths = [chunk] * (frames // chunk) + ([frames % chunk] if frames % chunk else [])
     parts: dict[str, list[np.ndarray]] = {port.name: [] for port in ports}
     for piece in (*cut(inputs, model.contract, lengths), None):
         given = stream.flush() if piece is None else stream.push(piece)
         arrays = given if isinstance(given, dict) else {ports[0].name: given}
         for port in ports:
             parts[port.name].append(arrays[port.name])
-    return {port.name: _joined(port, parts[port.name], frames) for port in ports}
+    return {port.name: _joined(port, parts[port.name], sum(lengths)) for port in ports}
 
 
 def _joined(port: Port, parts: list[np.ndarray], frames: int) -> np.ndarray:
@@ -162,7 +163,8 @@ def _joined(port: Port, parts: list[np.ndarray], frames: int) -> np.ndarray:
     return whole[(*(slice(None),) * port.time_axis, span)]
 
 
-def _of_output(port: Port, reference: np.ndarray, candidate: np.ndarray) -> OutputQuality:
+def output_quality(port: Port, reference: np.ndarray, candidate: np.ndarray) -> OutputQuality:
+    """One output beside the reference's; NaN in either is noise without a bound."""
     exact = reference.astype(np.float64)
     error = candidate.astype(np.float64) - exact
     signal, noise = _power(exact), _power(error)
@@ -174,14 +176,16 @@ def _of_output(port: Port, reference: np.ndarray, candidate: np.ndarray) -> Outp
     scale = math.sqrt(signal) or 1.0
     return OutputQuality(
         name=port.name,
-        snr_db=10 * math.log10(signal / noise)
-        if noise and signal
-        else math.inf
-        if not noise
-        else -math.inf,
+        snr_db=_decibels(signal, noise),
         max_abs=float(np.abs(error).max(initial=0.0)),
         tenths=tuple(math.sqrt(_power(part)) / scale for part in tenths),
     )
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf
 
 
 def _power(values: np.ndarray) -> float:

@@ -17,21 +17,25 @@ _BOUND = 2
 """Where no table says how large an integer may be."""
 
 
-def random_inputs(data: bytes, contract: Contract, *, seed: int = 0) -> Arrays:
-    """Random signals of unit variance, one row; integers below the size of the smallest table.
+def random_inputs(
+    data: bytes, contract: Contract, *, seed: int = 0, rows: int = 1, frames: int = RANDOM_FRAMES
+) -> Arrays:
+    """Random signals of unit variance; integers below the size of the smallest table.
 
     Args:
         data: the file's bytes, for its tables.
         contract: of the file.
         seed: of the random numbers.
+        rows: side by side.
+        frames: of each, times the contract's `chunk_multiple`.
     """
     graph = onnx.load_model_from_string(data).graph
     tensors = all_tensors(graph)
-    rows = [
+    sizes = [
         tensors[node.input[0]].dims[0]
         for node in graph.node
         if node.op_type == "Gather" and node.input[0] in tensors and tensors[node.input[0]].dims
         and tensors[node.input[0]].data_type == onnx.TensorProto.FLOAT
     ]  # fmt: skip
-    signals = Signals(contract, seed=seed, index_bound=min(rows, default=_BOUND))
-    return signals.inputs(1, RANDOM_FRAMES * contract.chunk_multiple)
+    signals = Signals(contract, seed=seed, index_bound=min(sizes, default=_BOUND))
+    return signals.inputs(rows, frames * contract.chunk_multiple)

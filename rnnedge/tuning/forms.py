@@ -42,7 +42,7 @@ class Form:
 def forms(
     options: TuneOptions, contract: Contract, usable_cores: int, against: Against | None
 ) -> Iterator[Form]:
-    """Everything there is to try; the file as it is comes first.
+    """Everything there is to try beside the file as it is.
 
     Args:
         options: what is asked for.
@@ -50,7 +50,6 @@ def forms(
         usable_cores: of the machine.
         against: the module that the file was made from; forms for one frame are written from it.
     """
-    yield Form("as it is")
     wanted = options.threads if options.threads is not None else (1, usable_cores)
     for threads in sorted(set(wanted) - {1}):
         yield Form(f"{threads} threads", settings={"threads": threads})
@@ -75,14 +74,14 @@ def with_source(data: bytes, contract: Contract) -> bytes:
 def _of_one_frame(contract: Contract, against: Against) -> Callable[[bytes], bytes]:
     def make(data: bytes) -> bytes:
         from rnnedge.parity.verification import inputs_of
-        from rnnedge_exporters import convert
+        from rnnedge_exporters.convert import DEFAULT_OPSET, convert
 
         source = contract.source
         return convert(
             against.module,
             inputs_of(contract),
             states=against.states or source.get("states", ()),
-            opset=source.get("opset", 21),
+            opset=source.get("opset", DEFAULT_OPSET),
             one_frame=True,
             signal=contract.signal,
             checkpoint_sha256=source.get("checkpoint_sha256"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnedge.benchmark.timings import Timings
-from rnnedge.parity.measure import Array
-from rnnedge.parity.signals import Signals, cut
+from rnnedge.parity.signals import Signals
+from rnnedge.quality.compare import output_quality, streamed
+from rnnedge.quality.data import random_inputs
 from rnnedge_runtime import Model
 
 ROUNDING = 1e-5
@@ -18,8 +19,7 @@ FASTER = 0.97
 """A form has to take at most this part of the file's own time, in the median of the rounds, ..."""
 SURE = 0.75
 """... and to be faster in at least this part of them."""
-_FRAMES = 200
-_INDEX_BOUND = 2
+_ROWS, _FRAMES = 2, 200
 
 
 @dataclass(frozen=True)
@@ -38,41 +38,26 @@ class Distance:
 class Outputs:
     """What streams of a model give for one random signal, in random chunks."""
 
-    def __init__(self, model: Model, seed: int) -> None:
-        multiple = model.contract.chunk_multiple
-        signals = Signals(model.contract, seed=seed, index_bound=_INDEX_BOUND)
-        inputs = signals.inputs(2, _FRAMES * multiple)
-        self._chunks = cut(inputs, model.contract, signals.chunks(_FRAMES * multiple))
-        self._own = self.of(model)
-
-    def of(self, model: Model) -> dict[str, Array]:
-        """A model's outputs of the whole signal, by name."""
-        stream = model.stream(batch=2)
-        ports = model.contract.outputs
-        results: list[Mapping[str, Array]] = []
-        for chunk in self._chunks:
-            given = stream.push(chunk)
-            results.append(given if isinstance(given, dict) else {ports[0].name: given})
-        return {
-            port.name: results[-1][port.name]
-            if port.time_axis is None
-            else np.concatenate([result[port.name] for result in results], port.time_axis)
-            for port in ports
-        }
+    def __init__(self, model: Model, data: bytes, seed: int) -> None:
+        """`data` are the bytes of the model's file."""
+        contract = model.contract
+        self._ports = contract.outputs
+        self._inputs = random_inputs(data, contract, seed=seed, rows=_ROWS, frames=_FRAMES)
+        signals = Signals(contract, seed=seed, index_bound=1)
+        self._lengths = signals.chunks(_FRAMES * contract.chunk_multiple)
+        self._own = streamed(model, self._inputs, _ROWS, self._lengths)
 
     def distance(self, model: Model) -> Distance:
         """Of another form from the file's own."""
-        worst, snr = 0.0, float("inf")
-        for name, theirs in self.of(model).items():
-            own, other = self._own[name].astype(np.float64), theirs.astype(np.float64)
-            noise = float(np.abs(other - own).max(initial=0))
-            if not np.isfinite(noise):
-                return Distance(float("inf"), float("-inf"))
-            worst = max(worst, noise / max(float(np.abs(own).max(initial=0)), 1e-12))
-            if noise:
-                power = float(np.square(own).mean()) / float(np.square(other - own).mean())
-                snr = min(snr, 10 * np.log10(max(power, 1e-30)))
-        return Distance(worst, snr)
+        theirs = streamed(model, self._inputs, _ROWS, self._lengths)
+        worst, snr_db = 0.0, math.inf
+        for port in self._ports:
+            own = self._own[port.name]
+            found = output_quality(port, own, theirs[port.name])
+            apart = found.max_abs / max(float(np.abs(own).max(initial=0)), 1e-12)
+            worst = max(worst, apart if math.isfinite(apart) else math.inf)
+            snr_db = min(snr_db, found.snr_db)
+        return Distance(worst, snr_db)
 
 
 def is_faster(form: Timings, own: Timings) -> bool:

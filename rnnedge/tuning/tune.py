@@ -22,10 +22,10 @@ from rnnedge.benchmark.peers.torch_module import Against
 from rnnedge.benchmark.subject import Subject
 from rnnedge.benchmark.timings import Timings
 from rnnedge.benchmark.trials import Step, take_turns
-from rnnedge.files import write_whole
+from rnnedge.files import read_in_one_piece, write_whole
 from rnnedge.report.machine import diagnose
 from rnnedge.tuning.forms import Form, forms, with_source
-from rnnedge.tuning.judge import ROUNDING, Distance, Outputs, is_faster
+from rnnedge.tuning.judge import ROUNDING, Outputs, is_faster
 from rnnedge.tuning.options import TuneOptions
 from rnnedge.tuning.result import Tried, TuneReport
 from rnnedge_runtime import Model, RnnEdgeError, load
@@ -41,7 +41,6 @@ class _Ready:
     form: Form
     data: bytes
     model: Model
-    distance: Distance
 
 
 def tune(
@@ -55,7 +54,7 @@ def tune(
     """Writes the fastest form of a file on this machine, with the evidence in its contract.
 
     Args:
-        path: a streaming model file, all in one file.
+        path: a streaming model file.
         output: the file to write; one that exists is replaced.
         options: how; ``TuneOptions(chunk=1, min_snr_db=40)``.
         against: the module that the file was made from. Then the form for one frame per run is
@@ -66,12 +65,14 @@ def tune(
         RnnEdgeError: the file cannot be loaded, or runs whole sequences only.
     """
     options = options or TuneOptions()
-    data = Path(path).read_bytes() if Path(path).is_file() else b""
     original = load(Path(path))
+    data = read_in_one_piece(Path(path))
     chunk = options.chunk or original.contract.chunk_multiple
     facts = dict(diagnose().to_dict())
-    outputs = Outputs(original, options.seed)
-    ready, tried = [], {}
+    outputs = Outputs(original, data, options.seed)
+    own = Form("as it is")
+    ready = [_Ready(own, data, original)]
+    tried = {own.name: Tried(own.name, worst=0.0, size_bytes=len(data))}
     for form in forms(options, original.contract, facts["cpu_usable"], against):
         on_progress(f"trying {form.name}")
         tried[form.name], one = _try(form, data, outputs, options)
@@ -149,7 +150,7 @@ def _try(
     if not form.is_exact and budget is not None and distance.snr_db < budget:
         told = f"{distance.snr_db:.1f} dB, of {budget:g} that are asked for"
         return replace(tried, left_out=told), None
-    return tried, _Ready(form, made, model, distance)
+    return tried, _Ready(form, made, model)
 
 
 def _hopeful(ready: list[_Ready], times: dict[str, Timings]) -> list[_Ready]:

@@ -8,7 +8,7 @@ from onnx import helper
 from quantized_models import layer_file, recurrent_file
 
 from rnnedge.quality import Budget, Metric, MetricError, compare, load_metric, random_inputs
-from rnnedge.quality.compare import CompareError, Reference
+from rnnedge.quality.compare import CompareError, Reference, output_quality
 from rnnedge.quality.result import OutputQuality, Quality
 from rnnedge.quality.search import Sensitivity, keep_within, rank
 from rnnedge_runtime import InputError, load
@@ -41,6 +41,15 @@ def test_the_same_file_has_no_noise_and_no_growth():
     assert found.outputs[0].growth is None
     assert found.to_dict()["outputs"][0]["snr_db"] is None
     assert found.data == "random signals, seed 0"
+
+
+def test_an_output_that_is_no_number_keeps_no_budget():
+    quiet = OutputQuality("a", 60.0, 0.1, (0.1,) * 10)
+    port = scaled(1.0).contract.outputs[0]
+    lost = output_quality(port, np.ones((1, 20, 4)), np.full((1, 20, 4), np.nan))
+    assert lost.snr_db == -math.inf
+    both = Quality((quiet, lost), "data", 1, 20, 1)
+    assert Budget(min_snr_db=1.0).broken_by(both) == ["-inf dB, at least 1 dB asked for"]
 
 
 def test_an_error_that_grows_is_seen():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -86,6 +87,25 @@ def test_int8_has_to_keep_the_budget(net, tmp_path):
         _quick(min_snr_db=1),
     )
     assert {one.name: one.left_out for one in report.tried}["int8"] == ""
+
+
+def test_a_file_with_weights_beside_it_is_tuned_too(net, tmp_path):
+    _, path = net
+    beside = tmp_path / "beside.onnx"
+    onnx.save(
+        onnx.load(path), beside, save_as_external_data=True, location="w.bin", size_threshold=1024
+    )
+    report = tune(beside, tmp_path / "tuned.onnx", _quick(min_snr_db=10))
+    assert {one.name: one.left_out for one in report.tried}["int8"] == ""
+    np.testing.assert_allclose(_outputs(tmp_path / "tuned.onnx"), _outputs(path), atol=0.2)
+
+
+def test_what_tells_of_a_module_needs_one(net, tmp_path, call):
+    _, path = net
+    ended = call("tune", path, "-o", tmp_path / "tuned.onnx", "--weights", "w.safetensors")
+    assert ended.code == 2
+    assert "--weights" in ended.err
+    assert "need --against" in ended.err
 
 
 def _timed(rounds):
