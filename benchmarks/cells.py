@@ -128,21 +128,23 @@ class Opened(Protocol):
     def initial_state(self, batch: int) -> Mapping[str, np.ndarray]: ...
 
 
-def bare(model: Opened, x: np.ndarray) -> Callable[[], object]:
+def bare(model: Opened, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
     """One step on buffers bound beforehand, in turn on two sets of states.
 
     No input is copied in, no result copied out, nothing is checked: nothing in Python is faster.
     """
     session, contract = model.session, model.contract
-    sets = [model.initial_state(1), model.initial_state(1)]
-    feed = {"x": x, **{state.input: sets[0][state.name] for state in contract.states}}
-    name = contract.outputs[0].name
-    y = session.run([name], feed)[0]
+    sets = [{n: np.ascontiguousarray(v) for n, v in model.initial_state(1).items()} for _ in "ab"]
+    names = [port.name for port in contract.outputs]
+    states = {state.input: sets[0][state.name] for state in contract.states}
+    results = dict(zip(names, session.run(names, {**inputs, **states}), strict=True))
     bindings = []
     for source, target in (sets, sets[::-1]):
         binding = session.io_binding()
-        binding.bind_cpu_input("x", x)
-        binding.bind_output(name, "cpu", 0, y.dtype, y.shape, y.ctypes.data)
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        for name, array in results.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for state in contract.states:
             binding.bind_cpu_input(state.input, source[state.name])
             out = target[state.name]
@@ -154,19 +156,27 @@ def bare(model: Opened, x: np.ndarray) -> Callable[[], object]:
         nonlocal turn
         turn ^= 1
         session.run_with_iobinding(bindings[turn])
-        return y, sets
+        return inputs, sets, results  # bound by address: they live as long as the step
 
     return step
 
 
-def median_us(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median time per step in µs, the ways of running taken by turns."""
+def rounds_us(
+    steps: Mapping[str, Callable[[], object]], rounds: int, calls: int
+) -> dict[str, list[float]]:
+    """Time per step of every round in µs, the ways of running taken by turns."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 3):
         for name, step in steps.items():
             start = time.perf_counter_ns()
-            for _ in range(100):
+            for _ in range(calls):
                 step()
             if turn >= 3:  # the first rounds warm up
-                taken[name].append((time.perf_counter_ns() - start) / 100 / 1000)
+                taken[name].append((time.perf_counter_ns() - start) / calls / 1000)
+    return taken
+
+
+def median_us(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median time per step in µs, the ways of running taken by turns."""
+    taken = rounds_us(steps, rounds, calls=100)
     return {name: statistics.median(values) for name, values in taken.items()}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import rnnedge
+from benchmarks.cells import rounds_us
 from examples.denoiser import model as denoiser
 
 WEIGHTS = Path(denoiser.__file__).with_name("denoiser.safetensors")
@@ -244,19 +244,6 @@ def check(name: str, got: Array, expected: Array) -> None:
         raise SystemExit(f"{name} is not the same function")
 
 
-def medians_us(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Time per step of every round in µs, the ways of running taken by turns."""
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 3):
-        for name, step in steps.items():
-            start = time.perf_counter_ns()
-            for _ in range(50):
-                step()
-            if turn >= 3:  # the first rounds warm up
-                taken[name].append((time.perf_counter_ns() - start) / 50 / 1000)
-    return taken
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=40)
@@ -280,7 +267,7 @@ def main() -> None:
         "derived": derived.step,
         "push": lambda: stream.push(frame),
     }
-    taken = medians_us(steps, options.rounds)
+    taken = rounds_us(steps, options.rounds, calls=50)
     print(f"{'one frame of 10 ms':<20}{'median µs':>10}{'/ by hand':>11}")
     for name, times in taken.items():
         # Ratios within a round: a busy machine disturbs neighbours alike.

@@ -22,7 +22,7 @@ import onnx
 import onnxruntime as ort
 
 import rnnedge
-from benchmarks.cells import Cell
+from benchmarks.cells import Cell, bare
 from benchmarks.example_models import EXAMPLES, Example
 from rnnedge.benchmark.trials import take_turns
 from rnnedge.zoo.char_lm.model import CharLMConfig, new_model
@@ -94,37 +94,6 @@ def signal(model: Model, frames: int) -> dict[str, np.ndarray[Any, Any]]:
     return arrays
 
 
-def step_of(model: Model) -> Callable[[], object]:
-    """One run of the fewest frames on buffers bound beforehand, on two sets of states in turn."""
-    contract, session = model.contract, model.session
-    feed = signal(model, contract.chunk_multiple)
-    sets = [{n: np.ascontiguousarray(v) for n, v in model.initial_state(1).items()} for _ in "ab"]
-    names = [port.name for port in contract.outputs]
-    states = {state.input: sets[0][state.name] for state in contract.states}
-    results = dict(zip(names, session.run(names, {**feed, **states}), strict=True))
-    bindings = []
-    for source, target in (sets, sets[::-1]):
-        binding = session.io_binding()
-        for name, array in feed.items():
-            binding.bind_cpu_input(name, array)
-        for name, array in results.items():
-            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        for state in contract.states:
-            binding.bind_cpu_input(state.input, source[state.name])
-            out = target[state.name]
-            binding.bind_output(state.output, "cpu", 0, out.dtype, out.shape, out.ctypes.data)
-        bindings.append(binding)
-    turn = 0
-
-    def step() -> object:
-        nonlocal turn
-        turn ^= 1
-        session.run_with_iobinding(bindings[turn])
-        return feed, sets, results
-
-    return step
-
-
 def difference(plain: Model, other: Model) -> float:
     """The largest of any output of a signal, in units of the plain file's largest value."""
     given = signal(plain, _STEPS * plain.contract.chunk_multiple)
@@ -143,7 +112,10 @@ def measure_file(name: str, export: Export, seconds: float) -> dict[str, Any]:
         tools, left_out = others(paths["plain"])
         paths |= tools
         models = {kind: rnnedge.load(path) for kind, path in paths.items()}
-        times = take_turns({k: step_of(m) for k, m in models.items()}, seconds=seconds)
+        times = take_turns(
+            {k: bare(m, signal(m, m.contract.chunk_multiple)) for k, m in models.items()},
+            seconds=seconds,
+        )
         return {
             "name": name,
             "us": {kind: times[kind].p50_us for kind in paths},

@@ -101,7 +101,7 @@ def main() -> None:
                         contract=model.contract,
                         initial_state=model.initial_state,
                     ),
-                    x,
+                    {"x": x},
                 )
                 for name, options in settings.items()
             }

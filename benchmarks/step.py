@@ -56,7 +56,7 @@ def measure_cell(cell: Cell, frames: int, seconds: float) -> dict[str, object]:
     steps = {
         "push": lambda: stream.push(x),
         "into": lambda: into.push_into(x, out),
-        "bare": bare(model, x),
+        "bare": bare(model, {"x": x}),
         **peers,
         **reading.steps,
     }

@@ -20,10 +20,10 @@ from rnnedge_runtime import load
 def test_the_bare_step_is_the_step_of_a_stream():
     model = load(build("LSTM", 4, 6))
     x = np.random.default_rng(0).standard_normal((1, 1, 4), dtype=np.float32)
-    stream, ours = model.stream(), bare(model, x)
+    stream, ours = model.stream(), bare(model, {"x": x})
     for _ in range(5):
-        y, _ = ours()
-        np.testing.assert_array_equal(y, stream.push(x))
+        _, _, results = ours()
+        np.testing.assert_array_equal(results["y"], stream.push(x))
 
 
 @pytest.mark.slow

@@ -51,12 +51,12 @@ class Batch:
         model: Model,
         slots: int,
         *,
-        rows: int = 64,
-        frames: int = 1,
-        queue: int = 8,
-        most_frames: int = 64,
-        workers: int = 1,
-        on_nonfinite: OnNonfinite = "raise",
+        rows: int,
+        frames: int,
+        queue: int,
+        most_frames: int,
+        workers: int,
+        on_nonfinite: OnNonfinite,
     ) -> None:
         """See `Model.batch`."""
         contract = model.contract
