@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and models in one piece."""
+"""Files that are whole or not there at all."""
 
 from __future__ import annotations
 
@@ -29,14 +29,3 @@ def write_whole(path: Path, data: bytes) -> None:
             where=str(path),
             fix="check that the folder exists and can be written to",
         ) from error
-
-
-def read_in_one_piece(path: Path) -> bytes:
-    """A model file that can be opened, with the weights inside that may lie beside it."""
-    import onnx
-
-    data = path.read_bytes()
-    graph = onnx.load_model_from_string(data).graph
-    if not any(onnx.external_data_helper.uses_external_data(t) for t in graph.initializer):
-        return data
-    return bytes(onnx.load(path).SerializeToString())

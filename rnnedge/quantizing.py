@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnedge.files import OutputError, read_in_one_piece, write_whole
+from rnnedge.files import OutputError, write_whole
 from rnnedge.quality import Budget, Metric, Quality, as_metric
 from rnnedge.quality.compare import Reference, random_signals, whole_runs
 from rnnedge.quality.metric import MetricFunction
 from rnnedge.quality.search import Sensitivity, keep_within, rank
 from rnnedge.quality.speed import Speed, measure_speed
+from rnnedge.report.graph import read_in_one_piece
 from rnnedge_exporters.errors import QuantizeError
 from rnnedge_exporters.quantize import (
     Form,

@@ -83,6 +83,15 @@ def load_model(path: Path) -> onnx.ModelProto:
     return inlined
 
 
+def read_in_one_piece(path: Path) -> bytes:
+    """A model file that can be opened, with the weights inside that may lie beside it."""
+    data = path.read_bytes()
+    graph = onnx.load_model_from_string(data).graph
+    if not any(onnx.external_data_helper.uses_external_data(t) for t in graph.initializer):
+        return data
+    return bytes(onnx.load(path).SerializeToString())
+
+
 def read_contract(model: onnx.ModelProto) -> Contract | None:
     """The contract in the file's metadata, if it has one.
 

@@ -22,7 +22,8 @@ from rnnedge.benchmark.peers.torch_module import Against
 from rnnedge.benchmark.subject import Subject
 from rnnedge.benchmark.timings import Timings
 from rnnedge.benchmark.trials import Step, take_turns
-from rnnedge.files import read_in_one_piece, write_whole
+from rnnedge.files import write_whole
+from rnnedge.report.graph import read_in_one_piece
 from rnnedge.report.machine import diagnose
 from rnnedge.tuning.forms import Form, forms, with_source
 from rnnedge.tuning.judge import ROUNDING, Outputs, is_faster

@@ -470,8 +470,8 @@ MUTATIONS = [
     Mutation(
         "a packed convolution's weights in the wrong order of frames",
         _O + "pack_contexts.py",
-        "array.transpose(2, 1, 0)",
-        "array[:, :, ::-1].transpose(2, 1, 0)",
+        "weights.transpose(2, 1, 0)",
+        "weights[:, :, ::-1].transpose(2, 1, 0)",
         "pack_contexts",
     ),
     Mutation(

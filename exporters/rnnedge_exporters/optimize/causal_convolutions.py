@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.forms import known_shape, numbers_of
+from rnnedge_exporters.optimize.forms import known_shape
+from rnnedge_exporters.optimize.values import numbers_of
 
 _DOMAIN = "com.microsoft"
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.values import whole_numbers
+from rnnedge_exporters.optimize.values import as_shape, reshape
 
 Size = int | str
 Sizes = tuple[Size, ...]
@@ -68,7 +68,7 @@ class Forms:
 
     def computed(self, value: ir.Value, source: ir.Value, shape: Sequence[Size]) -> None:
         """`value` is computed as `source`, in that shape."""
-        source.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in shape])
+        source.shape = as_shape(shape)
         source.type = value.type
         self._shapes[source] = tuple(shape)
         self._numbers[value] = Numbers(source, {_key(shape): source})
@@ -88,13 +88,11 @@ class Forms:
             source = numbers.source
             made = _constant(self.graph, source, wanted)
             if made is None:
-                target = target_of(wanted)
-                name = "shape_" + "_".join(map(str, target))
-                node = ir.node("Reshape", [source, whole_numbers(self.graph, name, target)])
+                node = reshape(self.graph, source, target_of(wanted))
                 made = node.outputs[0]
                 self._place(node, before)
             made.type = source.type
-            made.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in wanted])
+            made.shape = as_shape(wanted)
             self._shapes[made] = wanted
             numbers.by_shape[key] = made
             self._numbers[made] = numbers
@@ -155,10 +153,3 @@ def new_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
     graph.register_initializer(value)
     return value
-
-
-def numbers_of(value: ir.Value | None) -> list[int] | None:
-    """A constant's whole numbers; None for what is no constant, or has other numbers."""
-    tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    is_whole = tensor is not None and tensor.dtype in (ir.DataType.INT64, ir.DataType.INT32)
-    return None if tensor is None or not is_whole else [int(n) for n in tensor.numpy().reshape(-1)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from rnnedge_exporters.optimize.values import become, whole_numbers
+from rnnedge_exporters.optimize.values import become, numbers_of, reshape
 
 _DOMAIN = "com.microsoft"
 
@@ -99,7 +99,7 @@ def _swapped(value: ir.Value | None) -> ir.Value | None:
 def _without_axis(value: ir.Value | None, axis: int) -> ir.Value | None:
     """What got an axis at that place, of five."""
     node = _producer(value, "Unsqueeze")
-    if node is None or _constant(node.inputs[1]) not in ([axis], [axis + 5]):
+    if node is None or numbers_of(node.inputs[1]) not in ([axis], [axis + 5]):
         return None
     return node.inputs[0]
 
@@ -113,20 +113,14 @@ def _read(states: ir.Value) -> ir.Node | None:
             return None
         node = uses[0].node
         states = node.outputs[0]
-    if node is None or _constant(node.inputs[1]) not in ([-2], [3]):
+    if node is None or numbers_of(node.inputs[1]) not in ([-2], [3]):
         return None
     return node if node.attributes["keepdims"].as_int() == 0 else None
-
-
-def _constant(value: ir.Value | None) -> list[int] | None:
-    tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else [int(n) for n in tensor.numpy().reshape(-1)]
 
 
 def _reshaped(
     graph: ir.Graph, before: ir.Node, value: ir.Value | None, shape: list[int]
 ) -> ir.Value:
-    known = whole_numbers(graph, "shape_" + "_".join(map(str, shape)), shape)
-    node = ir.node("Reshape", [value, known])
+    node = reshape(graph, value, shape)
     graph.insert_before(before, node)
     return node.outputs[0]

@@ -21,13 +21,12 @@ from rnnedge_exporters.optimize.values import become, whole_numbers
 _AXES = "scan_input_axes"
 
 
-def unroll_scans(model: ir.Model) -> int:
-    """Edits `model` in place; returns how many scans there were."""
+def unroll_scans(model: ir.Model) -> None:
+    """Edits `model` in place."""
     scans = [node for node in model.graph if node.op_type == "Scan" and _has_one_frame(node)]
     for number, node in enumerate(scans):
         _unroll(model.graph, node, f"step_{number}")
     RemoveUnusedNodesPass()(model)
-    return len(scans)
 
 
 def _has_one_frame(scan: ir.Node) -> bool:

@@ -25,8 +25,15 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from rnnedge_exporters.optimize.forms import known_shape, new_constant, numbers_of, target_of
-from rnnedge_exporters.optimize.values import become, whole_numbers
+from rnnedge_exporters.optimize.forms import known_shape, new_constant, target_of
+from rnnedge_exporters.optimize.values import (
+    as_shape,
+    become,
+    kernel_of,
+    numbers_of,
+    reshape,
+    whole_numbers,
+)
 
 FEWEST = 2
 
@@ -115,10 +122,10 @@ def _is_last(cut: ir.Node, frames: int) -> bool:
 
 def _is_window(node: ir.Node, frames: int) -> bool:
     """Rule 3."""
-    weights = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] else None
-    if weights is None or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
+    weights = kernel_of(node)
+    if weights is None:
         return False
-    reach = (weights.shape[2] - 1) * _dilation(node) + 1  # type: ignore[operator]
+    reach = (weights.shape[2] - 1) * _dilation(node) + 1
     is_plain = node.attributes.get_int("group", 1) == 1
     return is_plain and reach == frames and not any(node.attributes.get_ints("pads", [0]))
 
@@ -134,7 +141,7 @@ def _pack(graph: ir.Graph, name: str, layers: Sequence[_Layer]) -> None:
     after = ir.Value(name=f"{name}.next", type=whole.type)
     size = sum(layer.part.size for layer in layers)
     for value in (whole, after):
-        value.shape = ir.Shape([ir.SymbolicDim(batch) if isinstance(batch, str) else batch, size])
+        value.shape = as_shape([batch, size])
     pieces = [list(_pieces(layer)) for layer in layers]
     counts = [
         length * layer.part.channels
@@ -192,13 +199,12 @@ def _multiply(
 ) -> None:
     """Rule 1: the frames that the kernel reads, the oldest first, times its weights."""
     node, part = layer.convolution, layer.part
-    graph, weights = node.graph, ir.convenience.get_const_tensor(node.inputs[1])  # type: ignore[arg-type]
+    graph, weights = node.graph, kernel_of(node)
     assert isinstance(graph, ir.Graph) and weights is not None  # noqa: S101, PT018 - looked at
     dilation = _dilation(node)
     read = [value for first, value in held.items() if dilation == 1 or first % dilation == 0]
     row = ir.node("Concat", [*read, frame], {"axis": 1}).outputs[0]
-    array = weights.numpy()
-    matrix = array.transpose(2, 1, 0).reshape(-1, array.shape[0])
+    matrix = weights.transpose(2, 1, 0).reshape(-1, weights.shape[0])
     _shaped([row], batch, [matrix.shape[0]], frame)
     constant = new_constant(graph, f"{node.inputs[1].name}.rows", np.ascontiguousarray(matrix))  # type: ignore[union-attr]
     product = ir.node("Gemm", [row, constant, *node.inputs[2:]])
@@ -213,14 +219,13 @@ def _multiply(
 
 
 def _reshaped(before: ir.Node, value: ir.Value, shape: tuple[int | str, ...]) -> ir.Value:
-    graph, target = before.graph, target_of(shape)
+    graph = before.graph
     assert isinstance(graph, ir.Graph)  # noqa: S101 - of the main graph
-    name = "shape_" + "_".join(map(str, target))
-    node = ir.node("Reshape", [value, whole_numbers(graph, name, target)])
+    node = reshape(graph, value, target_of(shape))
     graph.insert_before(before, node)
     new = node.outputs[0]
     new.type = value.type
-    new.shape = ir.Shape([ir.SymbolicDim(s) if isinstance(s, str) else s for s in shape])
+    new.shape = as_shape(shape)
     return new
 
 
@@ -229,4 +234,4 @@ def _shaped(
 ) -> None:
     for value, size in zip(values, sizes, strict=True):
         value.type = like.type
-        value.shape = ir.Shape([ir.SymbolicDim(batch) if isinstance(batch, str) else batch, size])
+        value.shape = as_shape([batch, size])

@@ -29,8 +29,9 @@ from typing import NamedTuple
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from rnnedge_exporters.optimize.forms import Forms, Sizes, numbers_of
+from rnnedge_exporters.optimize.forms import Forms, Sizes
 from rnnedge_exporters.optimize.unit_operators import OPERATORS
+from rnnedge_exporters.optimize.values import as_shape, numbers_of
 
 _RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 _RECURRENT = ("RNN", "GRU", "LSTM")
@@ -85,9 +86,7 @@ def _last_is_all(node: ir.Node, forms: Forms) -> None:
     if len(node.outputs) > 1:
         sizes = forms.shape(node.outputs[0])
         if sizes is not None and forms.shape(node.outputs[1]) is None:
-            node.outputs[1].shape = ir.Shape(
-                [ir.SymbolicDim(s) if isinstance(s, str) else s for s in sizes[1:]]
-            )
+            node.outputs[1].shape = as_shape(sizes[1:])
             node.outputs[1].type = node.outputs[0].type
             forms.computed(node.outputs[1], node.outputs[1], sizes[1:])
         forms.same(node.outputs[0], node.outputs[1])

@@ -18,14 +18,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.forms import Forms, Sizes, new_constant, numbers_of
-from rnnedge_exporters.optimize.values import whole_numbers
+from rnnedge_exporters.optimize.forms import Forms, Sizes, new_constant
+from rnnedge_exporters.optimize.values import kernel_of, numbers_of, whole_numbers
 
 
 def convolve(node: ir.Node, forms: Forms) -> bool:
     """Rules 1 and 2."""
     shape, result = forms.shape(node.inputs[0]), forms.shape(node.outputs[0])
-    weights = _weights(node)
+    weights = kernel_of(node)
     value = node.inputs[0]
     if shape is None or result is None or weights is None or value is None:
         return False
@@ -47,7 +47,7 @@ def convolve(node: ir.Node, forms: Forms) -> bool:
 def convolve_transposed(node: ir.Node, forms: Forms) -> bool:
     """Rule 3."""
     shape, result = forms.shape(node.inputs[0]), forms.shape(node.outputs[0])
-    weights, value = _weights(node), node.inputs[0]
+    weights, value = kernel_of(node), node.inputs[0]
     if shape is None or result is None or weights is None or value is None:
         return False
     if len(shape) == 3:
@@ -115,13 +115,6 @@ def _overlapped(node: ir.Node, weights: np.ndarray, frames: int, length: int) ->
             if 0 <= place < length:
                 matrix[:, frame, :, place] += weights[:, :, tap]
     return matrix
-
-
-def _weights(node: ir.Node) -> np.ndarray | None:
-    tensor = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] else None
-    if tensor is None or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
-        return None
-    return tensor.numpy()
 
 
 def _is_one_window(node: ir.Node, shape: Sizes, weights: np.ndarray) -> bool:

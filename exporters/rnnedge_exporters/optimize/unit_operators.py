@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from rnnedge_exporters.optimize.forms import Forms, numbers_of
+from rnnedge_exporters.optimize.forms import Forms
 from rnnedge_exporters.optimize.unit_convolutions import convolve, convolve_transposed
 from rnnedge_exporters.optimize.unit_elementwise import ELEMENTWISE, elementwise
 from rnnedge_exporters.optimize.unit_nodes import (
@@ -31,7 +31,7 @@ from rnnedge_exporters.optimize.unit_nodes import (
     only_kept,
     put,
 )
-from rnnedge_exporters.optimize.values import whole_numbers
+from rnnedge_exporters.optimize.values import numbers_of, whole_numbers
 
 
 def concatenate(node: ir.Node, forms: Forms) -> bool:
