@@ -25,11 +25,13 @@ import rnnedge
 from benchmarks.cells import Cell, bare
 from benchmarks.example_models import EXAMPLES, Example
 from rnnedge.benchmark.trials import take_turns
+from rnnedge.parity.signals import Signals
 from rnnedge.zoo.char_lm.model import CharLMConfig, new_model
 from rnnedge.zoo.char_lm.vocabulary import Vocabulary
 from rnnedge_runtime import Model
 
 CELLS = [Cell("GRU", 8, 8), Cell("LSTM", 64, 128), Cell("GRU", 64, 128, 2), Cell("RNN", 64, 128, 2)]
+_INDEX_BOUND = 50
 _STEPS = 30
 Export = Callable[[Path, bool], Path]
 """Writes a file to a folder, the plain one or that of one frame."""
@@ -84,14 +86,7 @@ def nodes_left(path: Path, folder: Path) -> int:
 
 def signal(model: Model, frames: int) -> dict[str, np.ndarray[Any, Any]]:
     """Random inputs of one row."""
-    rng, arrays = np.random.default_rng(0), {}
-    for port in model.contract.inputs:
-        sizes = {"batch": 1, "time": frames}
-        shape = [sizes[dim] if isinstance(dim, str) else dim for dim in port.shape]
-        is_float = port.dtype == "float32"
-        numbers = rng.standard_normal(shape) if is_float else rng.integers(0, 50, shape)
-        arrays[port.name] = numbers.astype(port.dtype)
-    return arrays
+    return Signals(model.contract, seed=0, index_bound=_INDEX_BOUND).inputs(1, frames)
 
 
 def difference(plain: Model, other: Model) -> float:

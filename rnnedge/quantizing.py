@@ -24,6 +24,7 @@ from rnnedge_exporters.quantize import (
     Quantized,
     QuantizeOptions,
     calibrate,
+    one_frame_layers,
     quantize_model,
 )
 from rnnedge_runtime import Contract, load
@@ -191,6 +192,7 @@ class _Trial:
     ) -> None:
         self._options = options
         self._source = source
+        self._one_frame = one_frame_layers(source)
         self._sha256 = sha256
         self._reference = reference
         self._say = on_progress
@@ -230,5 +232,7 @@ class _Trial:
         return self._of(replace(self._options, only=names))[1]
 
     def _of(self, options: QuantizeOptions) -> tuple[Quantized, Quality]:
-        quantized = quantize_model(self._source, options, sha256=self._sha256)
+        quantized = quantize_model(
+            self._source, options, sha256=self._sha256, one_frame=self._one_frame
+        )
         return quantized, self._reference.compare(load(quantized.to_bytes()))

@@ -14,7 +14,8 @@ import numpy as np
 
 from rnnedge.parity.measure import Array
 from rnnedge_runtime import Model, Stream
-from rnnedge_runtime.contract import BATCH, Contract, dim_factor
+from rnnedge_runtime.arrays import shape_of
+from rnnedge_runtime.contract import BATCH, Contract
 
 _STATM = Path("/proc/self/statm")
 _MOST_STREAMS = 256
@@ -56,10 +57,7 @@ def resident_bytes() -> int | None:
 def state_bytes(contract: Contract, batch: int) -> int:
     """What a stream of so many rows carries from run to run."""
     return sum(
-        np.dtype(state.dtype).itemsize
-        * math.prod(
-            dim if isinstance(dim, int) else batch * dim_factor(dim, BATCH) for dim in state.shape
-        )
+        np.dtype(state.dtype).itemsize * math.prod(shape_of(state, {BATCH: batch}))
         for state in contract.states
     )
 

@@ -3,7 +3,7 @@
 from rnnedge_exporters.quantize.calibrate import calibrate
 from rnnedge_exporters.quantize.options import Form, Layer, QuantizeOptions
 from rnnedge_exporters.quantize.products import Kind
-from rnnedge_exporters.quantize.quantize import Quantized, quantize_model
+from rnnedge_exporters.quantize.quantize import Quantized, one_frame_layers, quantize_model
 from rnnedge_exporters.quantize.rounding import Range
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Quantized",
     "Range",
     "calibrate",
+    "one_frame_layers",
     "quantize_model",
 ]

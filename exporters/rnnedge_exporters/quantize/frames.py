@@ -15,7 +15,8 @@ import onnxruntime as ort
 
 from rnnedge_exporters.errors import QuantizeError
 from rnnedge_runtime import Model, load
-from rnnedge_runtime.contract import BATCH, TIME, Contract, dim_factor
+from rnnedge_runtime.arrays import shape_of
+from rnnedge_runtime.contract import BATCH, TIME, Contract
 
 _ROWS = 2
 """So that an axis of the batch is not taken for one frame; 1 where the file has no batch."""
@@ -78,17 +79,7 @@ def _run(session: ort.InferenceSession, names: list[str], model: Model) -> list[
 def _feed(model: Model, rows: int) -> dict[str, np.ndarray]:
     """Zeros for the fewest frames, and initial states."""
     contract = model.contract
-    feed = {
-        port.name: np.zeros(
-            [
-                dim
-                if isinstance(dim, int)
-                else rows * dim_factor(dim, BATCH) + contract.chunk_multiple * dim_factor(dim, TIME)
-                for dim in port.shape
-            ],
-            port.dtype,
-        )
-        for port in contract.inputs
-    }
+    sizes = {BATCH: rows, TIME: contract.chunk_multiple}
+    feed = {port.name: np.zeros(shape_of(port, sizes), port.dtype) for port in contract.inputs}
     first = model.initial_state(rows)
     return feed | {state.input: first[state.name] for state in contract.states}

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,8 +67,21 @@ class Quantized:
         return bytes(ir.to_proto(self.model).SerializeToString(deterministic=True))
 
 
+def one_frame_layers(data: bytes) -> frozenset[str]:
+    """The recurrent layers of a file that see one frame in its shortest run; the file is run once.
+
+    Raises:
+        QuantizeError, ContractError: as `quantize_model`.
+    """
+    return _one_frame_layers(data, *opened(data))
+
+
 def quantize_model(
-    data: bytes, options: QuantizeOptions | None = None, *, sha256: str | None = None
+    data: bytes,
+    options: QuantizeOptions | None = None,
+    *,
+    sha256: str | None = None,
+    one_frame: Collection[str] | None = None,
 ) -> Quantized:
     """Quantises the file whose bytes are `data`.
 
@@ -76,6 +89,7 @@ def quantize_model(
         data: all weights inside.
         options: int8 in all layers where that is faster, if None.
         sha256: of the file, if its weights were beside it.
+        one_frame: what `one_frame_layers` found, for those who quantise a file again and again.
 
     Raises:
         QuantizeError: it is not ONNX, has no contract, was quantised before, or has no layer that
@@ -86,7 +100,9 @@ def quantize_model(
     model, contract = opened(data)
     nodes = layer_nodes(model)
     _check_kept(options, nodes)
-    plans = _plans(data, model, contract, nodes, options)
+    if one_frame is None:
+        one_frame = _one_frame_layers(data, model, contract)
+    plans = {str(node.name): plan_for(node, options, one_frame) for node in nodes}
     layers = tuple(_layer(node, plans[str(node.name)], options) for node in nodes)
     if options.only is None and not options.keep and all(layer.is_float for layer in layers):
         raise _nothing_to_do(layers)
@@ -164,16 +180,12 @@ def layer_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph.all_nodes() if is_layer(node)]
 
 
-def _plans(
-    data: bytes,
-    model: ir.Model,
-    contract: Contract,
-    nodes: list[ir.Node],
-    options: QuantizeOptions,
-) -> dict[str, Plan]:
-    layers = [n for n in nodes if n.op_type in RECURRENT and n.graph is model.graph]
-    steps = has_one_frame(data, contract, layers) if contract.mode == "stream" else set()
-    return {str(node.name): plan_for(node, options, steps) for node in nodes}
+def _one_frame_layers(data: bytes, model: ir.Model, contract: Contract) -> frozenset[str]:
+    if contract.mode != "stream":
+        return frozenset()
+    nodes = [node for node in layer_nodes(model) if node.op_type in RECURRENT]
+    in_main = [node for node in nodes if node.graph is model.graph]
+    return frozenset(has_one_frame(data, contract, in_main))
 
 
 def _layer(node: ir.Node, plan: Plan, options: QuantizeOptions) -> Layer:
