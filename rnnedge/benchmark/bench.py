@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rnnedge.benchmark.budgets import judge
 from rnnedge.benchmark.diagnosis import diagnose
@@ -25,7 +25,7 @@ from rnnedge.benchmark.sweeps import Point, batch_sizes, chunk_sizes, sweep
 from rnnedge.benchmark.trials import Step, no_collection, take_turns
 from rnnedge.report.cost import cost_per_frame
 from rnnedge.report.graph import load_model, walk
-from rnnedge.report.machine import diagnose as machine_facts
+from rnnedge.report.machine import machine_facts
 from rnnedge_runtime import load
 
 _T = TypeVar("_T")
@@ -106,7 +106,7 @@ def _measure(
             max_p99_ms=options.max_p99_ms,
             max_rtf=options.max_rtf,
         ),
-        machine=_machine(),
+        machine=machine_facts(),
     )
 
 
@@ -204,11 +204,3 @@ def _cpu_us(step: Step) -> float:
             step()
         calls += 8
     return (time.process_time() - begin) / calls * 1e6
-
-
-def _machine() -> dict[str, Any]:
-    """Of `rnnedge doctor`, without its verdict."""
-    facts = dict(machine_facts().to_dict())
-    for verdict in ("passed", "problem"):
-        del facts[verdict]
-    return facts

@@ -99,21 +99,28 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Looks at the machine and streams a tiny model on it."""
+    return Diagnosis(**machine_facts(), problem=_problem())
+
+
+def machine_facts() -> dict[str, Any]:
+    """What a measurement says of where it was made: the fields of `Diagnosis`, without a verdict.
+
+    It makes the plugins known that are installed; ask after what is timed.
+    """
     cpu, features = _cpu()
     providers, idle_plugins = _providers()
-    return Diagnosis(
-        python=f"{platform.python_implementation()} {platform.python_version()}",
-        packages=_packages(),
-        os=f"{platform.system()} {platform.release()}, {platform.machine()}",
-        cpu=cpu,
-        cpu_features=features,
-        cpu_cores=os.cpu_count() or 1,
-        cpu_usable=_usable_cores(),
-        memory_bytes=_memory_bytes(),
-        providers=providers,
-        idle_plugins=idle_plugins,
-        problem=_problem(),
-    )
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": _packages(),
+        "os": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "cpu": cpu,
+        "cpu_features": features,
+        "cpu_cores": os.cpu_count() or 1,
+        "cpu_usable": usable_cores(),
+        "memory_bytes": _memory_bytes(),
+        "providers": providers,
+        "idle_plugins": idle_plugins,
+    }
 
 
 def _packages() -> dict[str, str | None]:
@@ -147,7 +154,8 @@ def _providers() -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(available()), idle
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may run on."""
     # Containers and taskset limit it; macOS and Windows cannot tell.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -24,7 +24,7 @@ from rnnedge.benchmark.timings import Timings
 from rnnedge.benchmark.trials import Step, take_turns
 from rnnedge.files import write_whole
 from rnnedge.report.graph import read_in_one_piece
-from rnnedge.report.machine import diagnose
+from rnnedge.report.machine import machine_facts, usable_cores
 from rnnedge.tuning.forms import Form, forms, with_source
 from rnnedge.tuning.judge import ROUNDING, Outputs, is_faster
 from rnnedge.tuning.options import TuneOptions
@@ -69,12 +69,11 @@ def tune(
     original = load(Path(path))
     data = read_in_one_piece(Path(path))
     chunk = options.chunk or original.contract.chunk_multiple
-    facts = dict(diagnose().to_dict())
     outputs = Outputs(original, data, options.seed)
     own = Form("as it is")
     ready = [_Ready(own, data, original)]
     tried = {own.name: Tried(own.name, worst=0.0, size_bytes=len(data))}
-    for form in forms(options, original.contract, facts["cpu_usable"], against):
+    for form in forms(options, original.contract, usable_cores(), against):
         on_progress(f"trying {form.name}")
         tried[form.name], one = _try(form, data, outputs, options)
         ready += [] if one is None else [one]
@@ -101,6 +100,7 @@ def tune(
             break
         unproven = replace(tried[one.form.name], left_out="is not proven equal to the module")
         tried[one.form.name] = unproven
+    facts = machine_facts()
     report = TuneReport(
         tried=tuple(tried.values()),
         chosen=chosen.form.name,
