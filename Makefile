@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# The tests start many processes: what is compiled is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick long lint format clean
 
 $(READY): requirements/dev.txt requirements/torch.txt requirements/models.txt pyproject.toml runtime/pyproject.toml exporters/pyproject.toml

@@ -51,6 +51,7 @@ def test_endurance_sees_memory_grow():
     assert lasted.grown_bytes > 50_000_000
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_light_and_dark(tmp_path):
     rows = [{"cell": "GRU 8→8, 1", "us": {"push": 8.0, "torch eager": 80.0, "limit": 1.5}}]
     draw(rows, tmp_path / "speed")

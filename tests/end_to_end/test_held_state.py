@@ -170,7 +170,7 @@ def called(module, chunks):
         return torch.cat([module(torch.from_numpy(chunk)) for chunk in chunks], 1).numpy()
 
 
-QUICK = (Held, InPlace)
+QUICK = (Held,)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def states_crossed(patch):
     patch.setattr(Writer, "end_state", crossed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_nothing_is_wrong_when_nothing_is_broken(kind):
     assert largest_error(kind) <= 1e-6

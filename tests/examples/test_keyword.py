@@ -55,6 +55,7 @@ def test_attention_reaches_window_frames_back_and_no_further():
     assert set(torch.nonzero(difference > 1e-9).flatten().tolist()) == {10, 11, 12, 13, 14}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_recordings():
     def draw():
         return make_recording(make_bank(3, 2), np.random.default_rng(3), 4.0)

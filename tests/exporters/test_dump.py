@@ -104,6 +104,7 @@ def test_without_time_there_is_nothing_to_show():
         analyse(nn.Linear(6, 2), {"input": "float32[batch, 6]"})
 
 
+@pytest.mark.slow
 def test_a_refusal_names_batch_and_time():
     class Folded(nn.Module):
         def forward(self, x):

@@ -28,6 +28,7 @@ def names(converted):
     return [state.name for state in converted.contract.states]
 
 
+@pytest.mark.slow
 def test_a_state_of_all_layers_is_one_state_per_layer():
     converted = convert(Net(), INPUTS)
     assert names(converted) == ["hidden_l0", "hidden_l1", "hidden_l2"]

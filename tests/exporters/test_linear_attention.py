@@ -9,6 +9,8 @@ import rnnedge
 import rnnedge_runtime
 from rnnedge_exporters import convert
 
+pytestmark = pytest.mark.slow
+
 X = {"x": "float32[batch, time, 6]"}
 
 

@@ -97,6 +97,7 @@ class Causal(nn.Module):
         return self.last(self.norm(y + y.tanh()))
 
 
+@pytest.mark.slow
 def test_a_file_without_a_scan_takes_the_forms_for_one_frame_too():
     module = Causal().eval()
     converted = convert(module, {"x": MODULES["batch first"][1]}, one_frame=True)

@@ -70,6 +70,7 @@ def test_a_name_that_is_taken_is_not_given_again():
     assert list(states_of(Named())) == ["a.h_"]
 
 
+@pytest.mark.slow
 def test_a_learned_start_is_kept():
     class Learned(Encoder):
         def __init__(self, layer):
@@ -281,6 +282,7 @@ def test_where_padding_comes_before_the_signal_the_layer_has_run_over_it():
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_padding_before_a_state_that_forward_takes_is_refused():
     class Given(nn.Module):
         def __init__(self):

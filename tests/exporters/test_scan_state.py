@@ -52,6 +52,7 @@ def test_time_may_lie_on_another_axis():
     assert torch.equal(last, y[-1])
 
 
+@pytest.mark.slow
 def test_states_are_named_after_the_module_in_order():
     result = assert_streams(streamed(lambda m, x: m.net(x), BTC, net=Cell()))
     # A dict's leaves come in the order in which it was written: h, then c.
@@ -60,6 +61,7 @@ def test_states_are_named_after_the_module_in_order():
     assert torch.equal(initial(result, "net.state_1"), torch.full((1, 4), 0.5))
 
 
+@pytest.mark.slow
 def test_a_recurrence_has_run_over_the_padding_before_the_signal():
     def compute(m, x):
         return m.net(functional.pad(x, (0, 0, 3, 0), value=0.7))[:, :-3]
@@ -70,6 +72,7 @@ def test_a_recurrence_has_run_over_the_padding_before_the_signal():
     assert_streams(result, shortest=4)
 
 
+@pytest.mark.slow
 def test_sequences_meet_at_the_time_of_the_latest():
     def compute(m, x):
         late = m.conv(functional.pad(x.transpose(1, 2), (0, 2))).transpose(1, 2)
@@ -83,6 +86,7 @@ def test_sequences_meet_at_the_time_of_the_latest():
     assert_streams(streamed(compute, BTC, conv=nn.Conv1d(4, 4, 3)), shortest=3)
 
 
+@pytest.mark.slow
 def test_frames_before_the_signal_leave_the_state_as_it_is():
     def compute(m, x):
         return m.net(m.conv(functional.pad(x.transpose(1, 2), (1, 1))).transpose(1, 2))

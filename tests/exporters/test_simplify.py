@@ -34,6 +34,7 @@ def test_a_number_is_a_zero_or_a_one_only_when_it_is_exactly_that(module):
     np.testing.assert_allclose(run(module, x), exact, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_batch_normalisation_goes_into_the_convolution():
     class Normed(nn.Module):
         def __init__(self):

@@ -51,6 +51,7 @@ def test_a_packed_module_is_proven_with_lengths_of_its_own_for_each_row(call) ->
     assert "verified" in ended.out
 
 
+@pytest.mark.slow
 def test_a_packed_module_is_no_stream(call) -> None:
     ended = call("export", "net.py:Packed", *LENGTHS, "-o", "net.onnx")
     assert ended.code == 2
@@ -58,6 +59,7 @@ def test_a_packed_module_is_no_stream(call) -> None:
     assert "stream the sequence itself, without packing it" in ended.err
 
 
+@pytest.mark.slow
 def test_a_double_module_is_exported_as_float32_and_the_user_is_told(call) -> None:
     spec = "x: float64[batch, time, 3]"
     ended = call("export", "net.py:double", "--input", spec, "-o", "net.onnx")

@@ -228,6 +228,7 @@ def _complete(spawn, line: str) -> list[str]:
     return spawn(env=env).stdout.decode().split()
 
 
+@pytest.mark.slow
 def test_commands_complete(spawn) -> None:
     assert _complete(spawn, "rnnedge in") == ["inspect"]
     assert set(COMMANDS) <= set(_complete(spawn, "rnnedge "))

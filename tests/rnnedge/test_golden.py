@@ -179,6 +179,7 @@ def test_signals_of_many_frames_are_kept_once(tmp_path):
     assert rnnedge.verify_golden(data, tmp_path / "g.npz").passed
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_golden_file_and_asks_it(call, net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("source.py").write_text("from judged_models import Net, other_weights\n")

@@ -78,6 +78,7 @@ def test_norms_are_those_of_autograd_for_the_state_at_that_frame(kind):
         assert measured(layer, x).norms[back] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_a_plot_is_drawn(tmp_path: Path):
     path = tmp_path / "plot.png"
     plot_lines(path, {"a": [1, 0.1]}, title="t", across="x", up="y", marks={"low": 0.01})

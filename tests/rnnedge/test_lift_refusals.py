@@ -335,6 +335,7 @@ def test_the_command_writes_nothing_when_it_refuses(call, tmp_path, monkeypatch)
     assert call("lift", "no.onnx", "-o", "new.onnx").code == 2
 
 
+@pytest.mark.slow
 def test_lift_needs_no_torch(old_file) -> None:
     code = (
         "import sys; sys.modules['torch'] = sys.modules['rnnedge_exporters'] = None\n"

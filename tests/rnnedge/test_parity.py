@@ -146,6 +146,7 @@ def test_a_state_that_is_never_read_is_told_by_name():
     assert "state rnn.h_l0 matters" in [c.name for c in report.checks if not c.passed]
 
 
+@pytest.mark.slow
 def test_the_reset_gate_in_the_wrong_place_fails():
     module = Net(nn.GRU)
     model = converted(module)

@@ -28,6 +28,7 @@ class Seldom(nn.Module):
         return self.conv(past).relu()
 
 
+@pytest.mark.slow
 def test_a_state_that_matters_at_few_moments_matters():
     report = verified(Seldom())
     assert report.passed
@@ -46,6 +47,7 @@ class Late(nn.Module):
         return nn.functional.pad(self.gru(x)[0], (0, 0, 5, 0))
 
 
+@pytest.mark.slow
 def test_a_state_that_is_heard_after_a_while_matters():
     report = verified(Late())
     assert report.passed

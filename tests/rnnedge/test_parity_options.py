@@ -30,6 +30,7 @@ def test_pushes_that_are_asked_for_find_what_others_do_not():
     assert report.settings["chunks"] == [[20], [7, 0, 3]]
 
 
+@pytest.mark.slow
 def test_a_pattern_is_pushed_in_its_order_again_and_again(tmp_path):
     golden = tmp_path / "g.npz"
     rnnedge.verify(judged.right(), judged.Net(), chunks=[(7, 0, 3)], save_golden=golden)
@@ -40,6 +41,7 @@ def test_a_pattern_is_pushed_in_its_order_again_and_again(tmp_path):
     assert rnnedge.verify(data, module, chunks=[(19, 21)]).passed
 
 
+@pytest.mark.slow
 def test_batches_that_are_asked_for_are_tried_beside_the_verifiers_own():
     report = rnnedge.verify(judged.right(), judged.Net(), batches=[2, 13])
     assert report.passed

@@ -216,6 +216,7 @@ def test_every_command_with_a_provider_hands_its_options_and_library_on(
     assert "'enable_cuda_graph' is not KEY=VALUE" in ended.err
 
 
+@pytest.mark.slow
 def test_assert_parity_hands_each_provider_its_options(folder):
     options = {"cuda": {"enable_cuda_graph": "1"}}
     with pytest.raises(rnnedge.RnnEdgeError, match="a captured graph"):

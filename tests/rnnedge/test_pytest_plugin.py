@@ -40,6 +40,7 @@ def project(pytester, monkeypatch, all_imported):
     return run
 
 
+@pytest.mark.slow
 def test_a_module_passes_and_its_verdict_is_a_property_of_the_test(project, pytester):
     result = project(
         """

@@ -48,6 +48,7 @@ def _quick(**options):
     return TuneOptions(**({"seconds": 0.2, "threads": (1,)} | options))
 
 
+@pytest.mark.slow
 def test_where_nothing_else_is_tried_the_file_stays_as_it_is(net, tmp_path):
     _, path = net
     report = tune(path, tmp_path / "tuned.onnx", _quick())
@@ -89,6 +90,7 @@ def test_int8_has_to_keep_the_budget(net, tmp_path):
     assert {one.name: one.left_out for one in report.tried}["int8"] == ""
 
 
+@pytest.mark.slow
 def test_a_file_with_weights_beside_it_is_tuned_too(net, tmp_path):
     _, path = net
     beside = tmp_path / "beside.onnx"
@@ -140,6 +142,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
         TuneOptions(**options)
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_it_tried_and_writes_the_file(net, tmp_path, call):
     _, path = net
     output = tmp_path / "tuned.onnx"

@@ -15,6 +15,7 @@ def _text(own_folder):
     Path("text.txt").write_text(TEXT)
 
 
+@pytest.mark.slow
 def test_all_three_cells_are_drawn_and_one_that_vanishes_is_told(call):
     ended = call(*WORDS, "--cell", "rnn", "--unroll", 64, "--watch-gradients", "plot.svg")
     assert ended.code == 0, ended.err
