@@ -89,6 +89,7 @@ def test_one_row_of_it_starts_anew_alone(vad) -> None:
     assert not np.allclose(second[0], first[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "has_rate"),
     [("silero_vad_16k_op15", True), ("silero_vad_op18_ifless", True), ("silero_vad_half", False)],
@@ -184,6 +185,7 @@ def test_run_refuses_an_array_that_ends_inside_a_frame(call, vad, tmp_path) -> N
     assert "np.pad, 24 more" in ended.err
 
 
+@pytest.mark.slow
 def test_run_reads_raw_samples_in_whole_frames(spawn, vad) -> None:
     signal = speech_like(1, 6)
     done = spawn("run", vad, "-", "-o", "-", "--chunk", 4, stdin=signal.astype("<f4").tobytes())
@@ -193,6 +195,7 @@ def test_run_reads_raw_samples_in_whole_frames(spawn, vad) -> None:
     np.testing.assert_allclose(got, expected.ravel(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_next_one(call, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ("adopt", silero("silero_vad"), *WORDS, "-o", "vad.onnx")

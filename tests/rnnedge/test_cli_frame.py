@@ -234,6 +234,7 @@ def test_commands_complete(spawn) -> None:
     assert set(COMMANDS) <= set(_complete(spawn, "rnnedge "))
 
 
+@pytest.mark.slow
 def test_options_and_their_choices_complete(spawn) -> None:
     assert _complete(spawn, "rnnedge run --state") == ["--state-in", "--state-out"]
     assert _complete(spawn, "rnnedge export --mode s") == ["stream", "sequence"]

@@ -37,6 +37,7 @@ def test_versions_are_those_installed(call) -> None:
     assert data["memory_bytes"] > 2**28
 
 
+@pytest.mark.slow
 def test_torch_is_not_imported_for_its_version() -> None:
     probe = (
         "import sys\nfrom rnnedge.cli import main\n"

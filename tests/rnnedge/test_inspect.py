@@ -71,6 +71,7 @@ def test_the_warning_keeps_json_clean(call, bare_file) -> None:
     assert json.loads(call("inspect", bare_file, "--json").out)["contract"] is None
 
 
+@pytest.mark.slow
 def test_inspect_needs_no_torch(gru_file) -> None:
     probe = (
         "import sys\n"

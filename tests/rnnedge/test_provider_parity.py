@@ -109,6 +109,7 @@ def older(folder):
     return exported(net(folder), opset=21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", [name for name in PROVIDERS if name != "cpu"])
 def test_the_proof_passes_in_full_precision_on_every_provider(folder, older, provider):
     model = opened(older, provider, needs="GRU")

@@ -29,6 +29,7 @@ def models():
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     aligned=st.sampled_from(ALL),

@@ -134,6 +134,7 @@ def test_a_picture_needs_no_torch_and_mermaid_no_graphviz(gru_file) -> None:
     assert done.stdout.startswith(b"flowchart TD\n")
 
 
+@pytest.mark.slow
 def test_an_svg_prints_nothing_but_our_own_words(spawn, gru_file, tmp_path) -> None:
     done = spawn("inspect", gru_file, "--graph", tmp_path / "gru.svg")
     assert done.returncode == 0
