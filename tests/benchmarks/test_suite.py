@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import many_streams, step
+from benchmarks import many_streams, quantized_by_others, step
 from benchmarks.cells import Cell, bare, build
 from benchmarks.examples_live import endure
 from benchmarks.figure import draw
@@ -33,6 +33,17 @@ def test_a_cell_is_timed_by_every_way_that_is_installed():
         "push", "into", "bare", "session.run", "torch eager", "OpenVINO", "tract", "limit",
     }  # fmt: skip
     assert all(us >= 0 for us in row["us"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_the_int8_steps_of_others_are_the_same_cell(kind):
+    row = quantized_by_others.measure_cell(Cell(kind, 32, 32), seconds=0.05)
+    installed = {name.split()[0] for name in row["us"]}
+    assert len(installed) + len(row["left_out"]) == 3
+    floats = [snr for name, snr in row["snr_db"].items() if name.endswith("float")]
+    assert min(floats) > 100
+    assert min(row["snr_db"].values()) > 10
 
 
 @pytest.mark.slow
