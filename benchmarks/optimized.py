@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+import torch
+from torch import nn
 
 import rnnedge
 from benchmarks.cells import Cell, bare
@@ -130,6 +132,36 @@ def _export_char_lm(folder: Path, one_frame: bool) -> Path:
     return path
 
 
+class Grouped(nn.Module):
+    """A dual-path block of grouped GRUs: across 33 frequencies, then along time for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        across = (nn.GRU(8, 4, batch_first=True, bidirectional=True) for _ in range(2))
+        self.across = nn.ModuleList(across)
+        self.along = nn.ModuleList(nn.GRU(8, 8, batch_first=True) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, time, bins, features = x.shape
+        rows = x.reshape(batch * time, bins, features)
+        rows = self._of_parts(self.across, rows).reshape(x.shape).transpose(1, 2)
+        rows = rows.reshape(batch * bins, time, features)
+        return self._of_parts(self.along, rows).reshape(batch, bins, time, features)
+
+    @staticmethod
+    def _of_parts(layers: nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+        parts = zip(layers, x.chunk(len(layers), -1), strict=True)
+        return torch.cat([layer(part)[0] for layer, part in parts], -1)
+
+
+def _export_grouped(folder: Path, one_frame: bool) -> Path:
+    path = folder / f"grouped_{one_frame}.onnx"
+    inputs = {"x": "float32[batch, time, 33, 16]"}
+    rnnedge.export(Grouped().eval(), path, inputs=inputs, verify=False, one_frame=one_frame)
+    return path
+
+
 def files() -> dict[str, Export]:
     """What is measured, by name; the examples first."""
 
@@ -140,7 +172,8 @@ def files() -> dict[str, Export]:
         return lambda folder, one: cell.export(folder, one_frame=one)
 
     found = {example.name: of_example(example) for example in EXAMPLES}
-    return found | {"char-lm": _export_char_lm} | {str(cell): of_cell(cell) for cell in CELLS}
+    more = {"char-lm": _export_char_lm, "grouped GRUs": _export_grouped}
+    return found | more | {str(cell): of_cell(cell) for cell in CELLS}
 
 
 def measure(seconds: float, only: Sequence[str] = ()) -> list[dict[str, Any]]:

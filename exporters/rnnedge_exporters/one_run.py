@@ -12,6 +12,7 @@ from rnnedge_exporters.optimize import (
     Part,
     drop_unit_axes,
     fix_sizes,
+    group_recurrent,
     pack_contexts,
     unroll_scans,
     use_causal_convolutions,
@@ -55,6 +56,7 @@ def shape_runs(
     """
     packed = pack_contexts(model, packable(contract))
     contract, texts = pack_states(contract, metadata, packed)
+    group_recurrent(model)
     drop_unit_axes(model)
     use_skip_norms(model)
     use_causal_convolutions(model)

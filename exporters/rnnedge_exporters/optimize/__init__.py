@@ -1,6 +1,7 @@
 """ONNX to ONNX, one pass per file."""
 
 from rnnedge_exporters.optimize.causal_convolutions import use_causal_convolutions
+from rnnedge_exporters.optimize.group_recurrent import group_recurrent
 from rnnedge_exporters.optimize.linear_attention import use_linear_attention
 from rnnedge_exporters.optimize.names import name_graph
 from rnnedge_exporters.optimize.one_frame import unroll_scans
@@ -16,6 +17,7 @@ __all__ = [
     "Part",
     "drop_unit_axes",
     "fix_sizes",
+    "group_recurrent",
     "join_transposes",
     "name_graph",
     "pack_contexts",

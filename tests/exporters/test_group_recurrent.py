@@ -1,0 +1,122 @@
+"""Recurrent layers on parts of the features become one; tests are named after the rules."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnnedge_runtime
+from rnnedge_exporters import convert
+
+pytestmark = pytest.mark.slow
+
+
+class Parts(nn.Module):
+    """A layer for each part of the features; what they give is joined again."""
+
+    def __init__(self, *layers, order=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(make() for make in layers)
+        self.order = order or range(len(layers))
+
+    def forward(self, x):
+        parts = x.split([layer.input_size for layer in self.layers], -1)
+        given = [layer(part)[0] for layer, part in zip(self.layers, parts, strict=True)]
+        return torch.cat([given[place] for place in self.order], -1)
+
+
+class Dual(nn.Module):
+    """Across frequency in both directions, then along time for each frequency."""
+
+    def __init__(self):
+        super().__init__()
+        self.across = Parts(*[layer("GRU", 4, 3, bidirectional=True)] * 2)
+        self.along = Parts(*[layer("LSTM", 6, 5)] * 2)
+
+    def forward(self, x):
+        batch, time, bins, _ = x.shape
+        y = self.across(x.flatten(0, 1)).reshape(batch, time, bins, -1).transpose(1, 2)
+        return self.along(y.flatten(0, 1)).reshape(batch, bins, time, -1)
+
+
+def layer(kind, features, units, **options):
+    options.setdefault("batch_first", True)
+    return lambda: getattr(nn, kind)(features, units, **options)
+
+
+def one_frame(module, features=8):
+    spec = f"float32[batch, time, {features}]"
+    return convert(module.eval(), {"x": spec}, one_frame=True)
+
+
+def recurrent(converted):
+    return [node for node in converted.model.graph if node.op_type in ("RNN", "GRU", "LSTM")]
+
+
+def assert_streams(module, converted, *inner, time_axis=1):
+    """In chunks of any length, as the module does in float64."""
+    x = np.random.default_rng(0).standard_normal((3, 17, *inner), dtype=np.float32)
+    stream = rnnedge_runtime.load(converted.to_bytes()).stream(3)
+    got = [stream.push(part) for part in np.split(x, (1, 2, 9), 1)]
+    with torch.no_grad():
+        expected = copy.deepcopy(module).double()(torch.from_numpy(x).double()).numpy()
+    np.testing.assert_allclose(np.concatenate(got, time_axis), expected, atol=2e-6)
+
+
+ALIKE = {
+    "GRU": [layer("GRU", 4, 16)] * 2,
+    "LSTM": [layer("LSTM", 2, 8)] * 4,
+    "RNN": [layer("RNN", 4, 5, nonlinearity="relu")] * 2,
+    "no bias": [layer("GRU", 4, 5, bias=False)] * 2,
+    "parts of different sizes": [layer("GRU", 3, 5), layer("GRU", 5, 5)],
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_layers_on_all_parts_of_the_features_become_one(name):
+    module = Parts(*ALIKE[name])
+    converted = one_frame(module)
+    assert len(recurrent(converted)) == 1
+    assert_streams(module, converted, 8)
+
+
+def test_directions_are_put_inside_of_the_parts_and_other_axes_stay(caplog):
+    module = Dual()
+    converted = convert(module.eval(), {"x": "float32[batch, time, 7, 8]"}, one_frame=True)
+    assert [node.op_type for node in recurrent(converted)] == ["GRU", "LSTM"]
+    operators = [node.op_type for node in converted.model.graph]
+    assert operators.count("Split") == operators.count("Concat") == 2  # the two states of LSTM
+    assert_streams(module, converted, 7, 8, time_axis=2)
+    assert not [r for r in caplog.records if r.name.startswith("onnx")]  # all have a type
+
+
+def test_states_keep_their_names_and_shapes():
+    module = Parts(*[layer("LSTM", 4, 6)] * 2).eval()
+    plain = convert(module, {"x": "float32[batch, time, 8]"})
+    assert one_frame(module).contract.states == plain.contract.states
+
+
+def test_what_is_joined_in_another_order_or_not_at_all_is_split():
+    module = Parts(*[layer("GRU", 4, 6)] * 2, order=(1, 0))
+    converted = one_frame(module)
+    assert len(recurrent(converted)) == 1
+    assert_streams(module, converted, 8)
+
+
+APART = {
+    "another activation": [layer("RNN", 4, 6), layer("RNN", 4, 6, nonlinearity="relu")],
+    "another size": [layer("GRU", 4, 6), layer("GRU", 4, 7)],
+    "another kind": [layer("GRU", 4, 6), layer("LSTM", 4, 6)],
+    "too many units": [layer("GRU", 4, 17)] * 2,
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_is_not_alike_or_large_stays_apart_and_right(name):
+    module = Parts(*APART[name])
+    converted = one_frame(module)
+    assert len(recurrent(converted)) == 2
+    assert_streams(module, converted, 8)
