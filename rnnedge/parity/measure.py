@@ -62,6 +62,7 @@ class Ledger:
         axes: its shape; batch and time by name.
         ratio: how many times PyTorch's own error is allowed.
         own: PyTorch's own error by channel; what is known of it before, if anything.
+        at_ends: it is compared at the end of each run only, as states are.
         runs: how many comparisons it took part in.
     """
 
@@ -69,6 +70,7 @@ class Ledger:
     axes: Sequence[Dim]
     ratio: float = ALLOWED_RATIO
     own: Array = field(default_factory=lambda: np.zeros(()))
+    at_ends: bool = False
     runs: int = 0
     _largest: Array = field(default_factory=lambda: np.zeros(()))
     _by_check: dict[str, Array] = field(default_factory=dict)
@@ -166,12 +168,20 @@ class Ledger:
         A channel inherits the errors of the values that it is made from, and in a recurrent
         network these go up to one. So its scale counts as one at least, if its neighbours' is, and
         PyTorch's own error in them counts in proportion.
+
+        What is compared at the ends of runs alone has a few values per channel in all, and
+        PyTorch's error in a channel is much a matter of luck. There, channels share the largest
+        error in parts of a channel's scale, so that a cell that has counted up to 300 is a
+        yardstick for its neighbours, too.
         """
         largest = float(self._largest.max())
         if not largest:
             return np.zeros_like(self.own)
         scale = np.maximum(self._largest, min(largest, 1.0))
-        shared = float(self.own.max()) * scale / largest
+        if self.at_ends:
+            shared = float((self.own / scale).max()) * scale
+        else:
+            shared = float(self.own.max()) * scale / largest
         floor = FLOOR_ULP * np.spacing(scale.astype(np.float32))
         return np.asarray(self.ratio * np.maximum(np.maximum(self.own, shared), floor))
 

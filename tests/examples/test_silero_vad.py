@@ -22,17 +22,9 @@ def weights(request):
 
 @pytest.fixture(scope="module")
 def model(weights, tmp_path_factory):
-    """The exported file, proven equal to the rebuilt network.
-
-    Not to 4 times PyTorch's own error on every processor: with AVX2 alone, one of 128 channels of
-    lstm.c is off by 4.3 times, for random initial states. What enters the LSTM is as exact as
-    PyTorch's (1.15 times its error), so the rest is onnxruntime's LSTM.
-    """
+    """The exported file, proven equal to the rebuilt network."""
     path = tmp_path_factory.mktemp("vad") / "vad.onnx"
-    module, inputs = make_model(weights), {"wave": "float32[batch, time]"}
-    rnnedge.export(module, path, inputs=inputs, verify=False)
-    report = rnnedge.verify(path, module, allowed_ratio=6)
-    assert report.passed, str(report)
+    rnnedge.export(make_model(weights), path, inputs={"wave": "float32[batch, time]"})
     return rnnedge.load(path)
 
 

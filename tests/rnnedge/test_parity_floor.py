@@ -1,11 +1,12 @@
-"""Why a few units in the last place count as PyTorch's own error: onnxruntime's tanh."""
+"""What counts as PyTorch's own error at least, and why."""
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from onnx import TensorProto, helper
 
-from rnnedge.parity.measure import FLOOR_ULP
+from rnnedge.parity.measure import FLOOR_ULP, Ledger, Reference
 
 
 def test_onnxruntimes_tanh_costs_what_the_floor_allows_and_pytorchs_does_not():
@@ -21,3 +22,16 @@ def test_onnxruntimes_tanh_costs_what_the_floor_allows_and_pytorchs_does_not():
     assert theirs.max() < 1
     # Were it less, the floor could go.
     assert FLOOR_ULP - 1 < ours.max() < FLOOR_ULP + 1
+
+
+@pytest.mark.parametrize(
+    ("at_ends", "own"), [(True, 5e-6), (False, 2e-6)], ids=["at the ends of runs", "over time"]
+)
+def test_states_share_pytorchs_largest_error_in_parts_of_their_scale(at_ends, own):
+    scale, apart = np.array([400.0, 4.0, 1.0]), np.array([8e-4, 2e-5, 1e-6])  # 2, 5, 1 * 1e-6
+    for error, passes in ((3.9 * own, True), (4.1 * own, False)):
+        ledger = Ledger("c", ("batch", 3), at_ends=at_ends)
+        exact = np.stack([scale, -scale / 2])
+        got = exact + np.array([0.0, 0.0, error])
+        ledger.add(got, Reference(exact, exact + apart), "asked", 2)
+        assert (ledger.beyond("asked") is None) == passes
