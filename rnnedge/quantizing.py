@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnedge.benchmark.memory import state_bytes
 from rnnedge.files import OutputError, write_whole
 from rnnedge.quality import Budget, Metric, Quality, as_metric
 from rnnedge.quality.compare import Reference, random_signals, whole_runs
@@ -23,6 +24,7 @@ from rnnedge_exporters.quantize import (
     Layer,
     Quantized,
     QuantizeOptions,
+    States,
     calibrate,
     one_frame_layers,
     quantize_model,
@@ -43,6 +45,8 @@ class QuantizeResult:
         layers: all that have weights, and why some stay in float.
         float_bytes: size of the float file.
         bytes: size of the new one.
+        float_state_bytes: of one row's states in the float file.
+        state_bytes: of one row's states in the new one.
         quality: what was lost.
         speed: what was gained; None if that was not measured.
         sensitivity: of each layer alone, the worst first; None if that was not measured.
@@ -55,6 +59,8 @@ class QuantizeResult:
     layers: tuple[Layer, ...]
     float_bytes: int
     bytes: int
+    float_state_bytes: int
+    state_bytes: int
     quality: Quality
     speed: Speed | None
     sensitivity: tuple[Sensitivity, ...] | None
@@ -76,6 +82,7 @@ def quantize(
     compute_from: int | None = None,
     integer_convolutions: bool = False,
     keep: Sequence[str] = (),
+    states: States = "float",
     calibration: Arrays | None = None,
     inputs: Arrays | None = None,
     data: Arrays | None = None,
@@ -102,7 +109,8 @@ def quantize(
         compute_from: layers with fewer weights are computed in float; None for what is faster.
         integer_convolutions: compute convolutions in integers without calibration, too.
         keep: names of layers that stay in float.
-        calibration: inputs for ``static``, by name, batch axis included.
+        states: how states are kept between runs: ``float``, ``float16``, or ``int8``.
+        calibration: inputs for ``static`` and for states in ``int8``, by name, batch axis included.
         inputs: what quality is measured on; None for the calibration, or else random signals.
         data: what the metric is given beside the outputs; None for the inputs.
         data_name: what reports call the inputs.
@@ -128,12 +136,7 @@ def quantize(
             "the file exists already", where=str(output), fix="choose another name, or force=True"
         )
     kind = kind or ("static" if calibration is not None else "int8")
-    if (kind == "static") != (calibration is not None):
-        raise QuantizeError(
-            f"kind {kind!r} {'needs' if kind == 'static' else 'has no use for'} calibration",
-            where="calibration",
-            fix="give typical inputs with kind 'static', and none with the others",
-        )
+    _check_calibration(kind, states, calibration)
     model, source = load(path), read_in_one_piece(path)
     options = QuantizeOptions(
         kind=kind,
@@ -142,11 +145,14 @@ def quantize(
         compute_from=compute_from,
         integer_convolutions=integer_convolutions,
         keep=dict.fromkeys(keep, "asked for"),
+        states=states,
     )
     if calibration is not None:
         on_progress("calibrating")
         runs = whole_runs(model.contract, calibration, chunk)
-        options = replace(options, ranges=calibrate(source, runs))
+        seen = calibrate(source, runs)
+        static = seen.ranges if kind == "static" else {}
+        options = replace(options, ranges=static, state_sizes=seen.states)
         if inputs is None:
             inputs, data_name = calibration, f"{data_name}, used for calibration, too"
     if inputs is None:
@@ -172,10 +178,23 @@ def quantize(
         layers=quantized.layers,
         float_bytes=len(source),
         bytes=len(content),
+        float_state_bytes=state_bytes(model.contract, 1),
+        state_bytes=state_bytes(quantized.contract, 1),
         quality=quality,
         speed=speed,
         sensitivity=ranked,
         broken=tuple(broken),
+    )
+
+
+def _check_calibration(kind: Kind, states: States, calibration: Arrays | None) -> None:
+    if (kind == "static" or states == "int8") == (calibration is not None):
+        return
+    asked = f"kind {kind!r}" if states == "float" else f"kind {kind!r} with states in {states}"
+    raise QuantizeError(
+        f"{asked} {'needs' if calibration is None else 'has no use for'} calibration",
+        where="calibration",
+        fix="give typical inputs with kind 'static' or states in int8, and none otherwise",
     )
 
 

@@ -21,10 +21,11 @@ from rnnedge.cli._options import (
 from rnnedge.cli._output import ExitCode
 
 if TYPE_CHECKING:
-    from rnnedge_exporters.quantize import Form, Kind
+    from rnnedge_exporters.quantize import Form, Kind, States
 
 _KINDS = ("int8", "static", "weights8", "weights4", "float16")
 _FORMS = ("auto", "step", "chunks")
+_STATES = ("float", "float16", "int8")
 
 
 def quantize(
@@ -42,7 +43,9 @@ def quantize(
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Typical inputs, for static: .npz, .npy or sound."),
+        typer.Option(
+            metavar="FILE", help="Typical inputs, for static and int8 states: .npz, .npy or sound."
+        ),
     ] = None,
     form: Annotated[
         str,
@@ -76,6 +79,13 @@ def quantize(
         list[str] | None,
         typer.Option(metavar="LAYER", help="A layer that stays in float; repeatable."),
     ] = None,
+    states: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="How states are kept between runs: float, float16, or int8 with --calibrate.",
+        ),
+    ] = "float",
     data: Annotated[
         Path | None,
         typer.Option(
@@ -109,19 +119,23 @@ def quantize(
 ) -> None:
     """Store a model's weights in fewer bits.
 
-    The new file keeps the contract: states stay in float, under the same names. It runs beside the
-    float file, and the report tells what was lost for what was gained. With a budget, the layers
-    that hurt most are computed in float until it holds; if it never does, nothing is written.
+    The new file keeps the contract: states stay in float, under the same names, unless --states
+    says otherwise. It runs beside the float file, and the report tells what was lost for what was
+    gained. With a budget, the layers that hurt most are computed in float until it holds; if it
+    never does, nothing is written.
     """
     _check_choice("--kind", kind, _KINDS)
     _check_choice("--form", form, _FORMS)
+    _check_choice("--states", states, _STATES)
     if block < 16 or block & (block - 1):
         raise typer.BadParameter("it has to be a power of two, 16 at least", param_hint="--block")
     if max_drop is not None and metric is None:
         raise typer.BadParameter("--max-drop needs --metric; --min-snr-db needs none")
     if kind == "static" and calibrate is None:
         raise typer.BadParameter("--kind static needs --calibrate FILE")
-    if kind not in (None, "static") and calibrate is not None:
+    if states == "int8" and calibrate is None:
+        raise typer.BadParameter("--states int8 needs --calibrate FILE")
+    if kind not in (None, "static") and states != "int8" and calibrate is not None:
         raise typer.BadParameter(f"--kind {kind} has no use for --calibrate; --data measures on it")
     _output.check_file_output(output, force=force)
 
@@ -144,6 +158,7 @@ def quantize(
         compute_from=compute_from,
         integer_convolutions=integer_convolutions,
         keep=keep or (),
+        states=cast("States", states),
         calibration=None if seen is None else seen[0],
         inputs=None if data is None or given is None else given[0],
         data=None if given is None else given[1],

@@ -36,6 +36,8 @@ class QuantizationSummary:
             "chunk_most": result.contract.chunk_most,
             "float_bytes": result.float_bytes,
             "bytes": result.bytes,
+            "float_state_bytes": result.float_state_bytes,
+            "state_bytes": result.state_bytes,
             "times_smaller": round(result.float_bytes / result.bytes, 3),
             "speed": None if result.speed is None else result.speed.to_dict(),
             "layers": [layer.to_dict() for layer in result.layers],
@@ -79,6 +81,9 @@ def _lines(result: QuantizeResult) -> list[str]:
     times = result.float_bytes / result.bytes
     size = f"{times:.2f} times smaller, {bytes_text(result.float_bytes)} to "
     gained = [size + bytes_text(result.bytes)]
+    if result.state_bytes != result.float_state_bytes:
+        before, after = bytes_text(result.float_state_bytes), bytes_text(result.state_bytes)
+        gained.append(f"states of {after} per stream, in place of {before}")
     if result.speed is not None:
         speed = result.speed
         gained.append(
@@ -106,6 +111,8 @@ def quantized_lines(told: Mapping[str, Any]) -> list[str]:
         f"quantized  {told.get('kind')}: {len(layers) - in_float} layers, {in_float} in float; of "
         f"the file with sha256 {str(told.get('of_sha256'))[:12]}"
     ]
+    if "states" in told:
+        lines.append(f"states     stored in {told['states']} between runs")
     quality = told.get("quality")
     if not isinstance(quality, Mapping):
         return [*lines, "quality    not measured"]

@@ -31,7 +31,7 @@ def normal(*shape):
 
 def both(data, x, kind="int8", **options):
     """What the float file and the quantised one give, and what the file says of its layers."""
-    ranges = calibrate(data, [{"x": x}]) if kind == "static" else {}
+    ranges = calibrate(data, [{"x": x}]).ranges if kind == "static" else {}
     chosen = QuantizeOptions(kind=kind, ranges=ranges, **{"compute_from": 0, "least": 0} | options)
     result = quantize_model(data, chosen)
     first, second = (load(file).run(x).outputs["y"] for file in (data, result.to_bytes()))

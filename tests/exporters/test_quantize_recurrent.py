@@ -34,7 +34,7 @@ def signal(frames=30, batch=2, seed=1):
 def quantized(data, kind="int8", form="auto", **options):
     ranges = {}
     if kind == "static":
-        ranges = calibrate(data, [{"x": frame[None]} for frame in signal(seed=2)])
+        ranges = calibrate(data, [{"x": frame[None]} for frame in signal(seed=2)]).ranges
     chosen = QuantizeOptions(kind=kind, form=form, compute_from=0, ranges=ranges, **options)
     return quantize_model(data, chosen)
 

@@ -112,6 +112,18 @@ def test_calibration_makes_it_static(call, folder, tmp_path):
     assert not {"GRU", "DynamicQuantizeMatMul"} & operators
 
 
+def test_states_are_stored_in_int8_for_those_who_ask(call, folder, tmp_path):
+    target = tmp_path / "small.onnx"
+    words = ("--states", "int8", "--kind", "int8", "--calibrate", folder / "x.npy", *QUICK)
+    ended = call("quantize", folder / "gru.onnx", "-o", target, *words)
+    assert ended.code == 0, ended.err
+    assert "32 B per stream, in place of 128 B" in " ".join(ended.out.split())
+    assert {state.dtype for state in rnnedge.load(target).contract.states} == {"int8"}
+    assert "states stored in int8" in " ".join(call("inspect", target).out.split())
+    operators = {node.op_type for node in onnx.load(target).graph.node}
+    assert "MatMulIntegerToFloat" not in operators  # the kind is not static for it
+
+
 def test_the_worst_layer_stays_in_float_for_the_budget(call, two_layers, tmp_path):
     target = tmp_path / "two.int8.onnx"
     words = ("--min-snr-db", 30, "--compute-from", 0, *QUICK, "--json")
@@ -173,6 +185,8 @@ def test_verify_ends_with_1_where_too_much_is_lost(call, folder, tmp_path):
         (("--max-drop", "1"), "--max-drop needs --metric"),
         (("--kind", "static"), "--kind static needs --calibrate"),
         (("--kind", "int8", "--calibrate", "x.npy"), "--kind int8 has no use for --calibrate"),
+        (("--states", "int4"), "'int4' is not one of float, float16, int8"),
+        (("--states", "int8"), "--states int8 needs --calibrate FILE"),
         (("--keep", "lstm"), "there is no layer 'lstm'"),
         (("--data", "none.npz"), "there is no such file"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -10,19 +11,31 @@ import onnx_ir as ir
 from rnnedge_exporters.quantize.frames import open_session
 from rnnedge_exporters.quantize.quantize import layer_nodes, opened
 from rnnedge_exporters.quantize.rounding import Range
+from rnnedge_exporters.quantize.states import by_channel
 from rnnedge_runtime import load
 
 
-def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Range]:
+@dataclass(frozen=True)
+class Calibration:
+    """What was seen.
+
+    Attributes:
+        ranges: of each layer's first input and output, by name of value. Values inside of a
+            ``Scan`` cannot be looked at, and are not among them.
+        states: the largest size of each channel of a state after a run, by name of the state; see
+            `channel_axis`.
+    """
+
+    ranges: dict[str, Range]
+    states: dict[str, np.ndarray]
+
+
+def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> Calibration:
     """Streams through the file whose bytes are `data`.
 
     Args:
         data: of a float file with a contract.
         chunks: of one signal, in order; arrays by input name, each a run that the contract allows.
-
-    Returns:
-        The range of each layer's first input and output, by name of value. Values inside of a
-        ``Scan`` cannot be looked at, and are not among them.
     """
     model, contract = opened(data)
     watched = _watched(model)
@@ -33,6 +46,7 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> dict[s
     after = [state.output for state in contract.states]
     states: dict[str, np.ndarray] | None = None
     ranges: dict[str, Range] = {}
+    largest: dict[str, np.ndarray] = {}
     for chunk in chunks:
         if states is None:
             states = _initial(data, chunk)
@@ -42,7 +56,10 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> dict[s
             if array.size:
                 seen = Range(float(array.min()), float(array.max()))
                 ranges[name] = ranges[name].joined(seen) if name in ranges else seen
-    return ranges
+        for state in contract.states:
+            sizes = by_channel(state, np.abs(states[state.input]))
+            largest[state.name] = np.maximum(largest.get(state.name, sizes), sizes)
+    return Calibration(ranges, largest)
 
 
 def _watched(model: ir.Model) -> list[ir.Value]:

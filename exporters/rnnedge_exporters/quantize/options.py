@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from rnnedge_exporters.quantize.products import Kind
 from rnnedge_exporters.quantize.rounding import Range
+from rnnedge_exporters.quantize.states import States
 
 Form: TypeAlias = Literal["auto", "step", "chunks"]
 
@@ -21,7 +24,8 @@ class QuantizeOptions:
             ``weights8``, ``weights4``: weights only, by blocks; ``float16``: stored in half.
         form: of recurrent layers: ``step`` in runs of one frame, ``chunks`` with a ``Scan``;
             ``auto`` takes ``step`` where the file can, but for LSTM, which onnxruntime has an
-        operator for. block: inputs that share a step in the weight-only kinds.
+            operator for.
+        block: inputs that share a step in the weight-only kinds.
         least: a layer with fewer weights stays in float.
         compute_from: a layer with fewer weights is stored in int8 and computed in float; None for
             what was measured to be faster (see `plan`).
@@ -30,6 +34,9 @@ class QuantizeOptions:
         ease: layers that are stored in int8 and computed in float, by name, and why.
         only: names of the layers that do not; None for all.
         ranges: what calibration saw, by name of value.
+        states: how states are stored between runs.
+        state_sizes: the largest size of each channel that calibration saw, by name of the state;
+            for ``int8``.
     """
 
     kind: Kind = "int8"
@@ -42,6 +49,8 @@ class QuantizeOptions:
     ease: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    states: States = "float"
+    state_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Rules:
     2. The step of a recurrent layer stands in the graph itself if its sequence has one frame in
        runs of the fewest frames (`chunk_multiple`). Then the contract's `chunk_most` is that
        number, and a push of any length is run in parts.
-    3. States stay as they are: float, same names, same shapes.
+    3. States stay as they are: same names, same shapes, and float, unless other is asked for.
     4. The proof of the float file says nothing about this one, and is dropped; `source` says what
        was done to which layer.
 """
@@ -36,6 +36,7 @@ from rnnedge_exporters.quantize.plan import (
     weight_count,
 )
 from rnnedge_exporters.quantize.products import BITS, Style
+from rnnedge_exporters.quantize.states import store_states
 from rnnedge_exporters.quantize.stored import to_stored
 from rnnedge_runtime.contract import METADATA_KEY, Contract, read
 
@@ -104,7 +105,9 @@ def quantize_model(
         one_frame = _one_frame_layers(data, model, contract)
     plans = {str(node.name): plan_for(node, options, one_frame) for node in nodes}
     layers = tuple(_layer(node, plans[str(node.name)], options) for node in nodes)
-    if options.only is None and not options.keep and all(layer.is_float for layer in layers):
+    keeps_states = options.states == "float" or options.only is not None
+    is_whole = options.only is None and not options.keep
+    if is_whole and keeps_states and all(layer.is_float for layer in layers):
         raise _nothing_to_do(layers)
     is_step = False
     for node in nodes:
@@ -112,11 +115,14 @@ def quantize_model(
         is_step |= plan.is_step
         _write(model.graph, node, plan, options)
     passes.RemoveUnusedNodesPass()(model)
-    told = {
+    told: dict[str, Any] = {
         "kind": options.kind,
         "of_sha256": sha256 or hashlib.sha256(data).hexdigest(),
         "layers": [layer.to_dict() for layer in layers],
     }
+    if not keeps_states:
+        contract = store_states(model, contract, options.states, options.state_sizes)
+        told["states"] = options.states
     contract = replace(
         contract,
         parity=None,
