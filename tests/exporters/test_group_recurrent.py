@@ -86,7 +86,8 @@ def test_layers_on_all_parts_of_the_features_become_one(name):
 def test_directions_are_put_inside_of_the_parts_and_other_axes_stay(caplog):
     module = Dual()
     converted = convert(module.eval(), {"x": "float32[batch, time, 7, 8]"}, one_frame=True)
-    assert [node.op_type for node in recurrent(converted)] == ["GRU", "LSTM"]
+    names = [node.name for node in recurrent(converted)]
+    assert names == ["across/GRU", "along/LSTM"]  # of the module that holds them
     operators = [node.op_type for node in converted.model.graph]
     assert operators.count("Split") == operators.count("Concat") == 2  # the two states of LSTM
     assert_streams(module, converted, 7, 8, time_axis=2)

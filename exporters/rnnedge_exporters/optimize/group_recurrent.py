@@ -27,6 +27,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rnnedge_exporters.optimize.forms import Sizes, known_shape, new_constant
+from rnnedge_exporters.optimize.names import note_common_module
 from rnnedge_exporters.optimize.recurrent_groups import (
     BIAS,
     GATES,
@@ -68,6 +69,7 @@ def _become_one(graph: ir.Graph, group: Group) -> None:
     attributes = {**first.attributes, "hidden_size": ir.AttrInt64("hidden_size", units)}
     inputs = [x, *_weights(graph, group), None, *states]
     layer = ir.node(first.op_type, inputs, attributes, num_outputs=len(first.outputs))
+    note_common_module(layer, group.layers)
     graph.insert_before(first, layer)
     y, *ends = layer.outputs
     for value in layer.outputs:

@@ -4,6 +4,7 @@ Rules:
     1. Symbols in the shapes of inputs and outputs are called ``batch`` and ``time``.
     2. A node is named after its module and operator: ``encoder.gru/GRU``; a second one of that name
        gets ``_2``. A result inside the graph is named after its node.
+       One that stands for nodes of several modules has the name of the module that holds them.
     3. A constant that has no name of the module's own is named after the first node that reads it.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import onnx_ir as ir
 
@@ -42,9 +44,20 @@ def name_graph(model: ir.Model, shapes: Mapping[str, Sequence[int | str]]) -> No
                 value.name = _unique(f"{reader.node.name}.{reader.idx}", seen)
 
 
+def note_common_module(node: ir.Node, replaced: Sequence[ir.Node]) -> None:
+    """Tells the module of a node that stands for several: the innermost that all were traced in."""
+    levels = zip(*map(_scopes, replaced), strict=False)
+    common = [names[0] for names in takewhile(lambda names: len({*names}) == 1, levels)]
+    node.metadata_props[_SCOPES] = repr([*common, ""])
+
+
+def _scopes(node: ir.Node) -> list[str]:
+    return list(ast.literal_eval(node.metadata_props.get(_SCOPES, "[]")))
+
+
 def _module(node: ir.Node) -> str:
     """The path of the module that the node was traced in; empty for the root."""
-    scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    scopes = _scopes(node)
     # The last entry is the traced operator's own name.
     return str(scopes[-2]) if len(scopes) > 1 else ""
 
