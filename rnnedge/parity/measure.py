@@ -62,7 +62,7 @@ class Ledger:
         axes: its shape; batch and time by name.
         ratio: how many times PyTorch's own error is allowed.
         own: PyTorch's own error by channel; what is known of it before, if anything.
-        at_ends: it is compared at the end of each run only, as states are.
+        is_state: it is compared at the end of each run only.
         runs: how many comparisons it took part in.
     """
 
@@ -70,7 +70,7 @@ class Ledger:
     axes: Sequence[Dim]
     ratio: float = ALLOWED_RATIO
     own: Array = field(default_factory=lambda: np.zeros(()))
-    at_ends: bool = False
+    is_state: bool = False
     runs: int = 0
     _largest: Array = field(default_factory=lambda: np.zeros(()))
     _by_check: dict[str, Array] = field(default_factory=dict)
@@ -169,17 +169,17 @@ class Ledger:
         network these go up to one. So its scale counts as one at least, if its neighbours' is, and
         PyTorch's own error in them counts in proportion.
 
-        What is compared at the ends of runs alone has a few values per channel in all, and
-        PyTorch's error in a channel is much a matter of luck. There, channels share the largest
-        error in parts of a channel's scale, so that a cell that has counted up to 300 is a
-        yardstick for its neighbours, too.
+        A state is compared at the ends of runs alone, so a channel of it has a few values in all,
+        and PyTorch's error in it is much a matter of luck. There a channel is allowed the error, in
+        parts of its scale, of any channel that is as large or larger: a cell that has counted up to
+        300 tells of its neighbours, and not the other way round.
         """
         largest = float(self._largest.max())
         if not largest:
             return np.zeros_like(self.own)
         scale = np.maximum(self._largest, min(largest, 1.0))
-        if self.at_ends:
-            shared = float((self.own / scale).max()) * scale
+        if self.is_state:
+            shared = _of_larger(self.own / scale, scale) * scale
         else:
             shared = float(self.own.max()) * scale / largest
         floor = FLOOR_ULP * np.spacing(scale.astype(np.float32))
@@ -212,6 +212,18 @@ class Ledger:
         if before is None or used[channel] > before.used:
             errors = channel_of(error, self.axes, channel)
             self._farthest[check] = Farthest(float(used[channel]), channel, errors, batch, offset)
+
+
+def _of_larger(values: Array, scale: Array) -> Array:
+    """For each channel, the largest value of any whose scale is not smaller."""
+    values, scale = np.broadcast_arrays(values, scale)
+    order = np.argsort(-scale, axis=None, kind="stable")
+    falling = scale.reshape(-1)[order]
+    # Channels of one scale count for each other: each takes what stands at the last of them.
+    last = np.searchsorted(-falling, -falling, side="right") - 1
+    found = np.empty(scale.size)
+    found[order] = np.maximum.accumulate(values.reshape(-1)[order])[last]
+    return found.reshape(scale.shape)
 
 
 def _shares(errors: Array, allowed: Array) -> Array:

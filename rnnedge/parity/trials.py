@@ -38,9 +38,9 @@ class Trials:
         axes = {port.name: port.shape for port in contract.outputs}
         axes |= {state.name: state.shape for state in contract.states}
         known = own or {}
-        over_time = {port.name for port in contract.outputs if port.time_axis is not None}
+        states = {state.name for state in contract.states}
         self.ledgers = {
-            name: Ledger(name, shape, ratio, known.get(name, np.zeros(())), name not in over_time)
+            name: Ledger(name, shape, ratio, known.get(name, np.zeros(())), name in states)
             for name, shape in axes.items()
         }
 

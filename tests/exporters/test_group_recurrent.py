@@ -107,6 +107,67 @@ def test_what_is_joined_in_another_order_or_not_at_all_is_split():
     assert_streams(module, converted, 8)
 
 
+class Two(nn.Module):
+    """Two GRUs on the halves of the features; `use` says what is made of what they give."""
+
+    def __init__(self, use, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = (nn.GRU(4, 4, **options) for _ in range(2))
+        self.use = use
+
+    def forward(self, x):  # [batch, time, 5, 8]: across the 5
+        batch, time, *_ = x.shape
+        rows = x.flatten(0, 1) if self.a.batch_first else x.flatten(0, 1).transpose(0, 1)
+        return self.use(self.a, self.b, rows.split(4, -1)).reshape(batch, time, -1)
+
+
+def both(join):
+    return lambda a, b, parts: join(a(parts[0])[0], b(parts[1])[0])
+
+
+def backwards(a, b, parts):
+    second = b(parts[1])[0]  # stands first in the graph
+    return torch.cat([torch.relu(second), a(parts[0])[0]], -1)
+
+
+def means_and_one_end(a, b, parts):
+    (ya, ha), (yb, _) = a(parts[0]), b(parts[1])
+    return torch.cat([ya.mean(1), yb.mean(1), ha[0]], -1)
+
+
+def ends_and_one_mean(a, b, parts):
+    (_, ha), (yb, hb) = a(parts[0]), b(parts[1])
+    return torch.cat([ha[0], yb.mean(1), hb[0]], -1)
+
+
+FIRST, BOTH = {"batch_first": True}, {"bidirectional": True}
+USES = {
+    "joined along another axis": (both(lambda a, b: torch.cat([a.mT, b.mT], -1)), FIRST),
+    "another part first": (backwards, FIRST),
+    "the end of one": (means_and_one_end, FIRST),
+    "the sequence of one": (ends_and_one_mean, FIRST),
+    "directions, time first": (both(lambda a, b: torch.cat([a, b], -1).transpose(0, 1)), BOTH),
+    "directions apart": (
+        both(
+            lambda a, b: torch.cat(
+                [a.unflatten(-1, (2, 4)), b.unflatten(-1, (2, 4))], -1
+            ).transpose(0, 1)
+        ),
+        BOTH,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_whatever_is_made_of_what_the_layers_give_is_right(name):
+    use, options = USES[name]
+    module = Two(use, **options)
+    converted = convert(module.eval(), {"x": "float32[batch, time, 5, 8]"}, one_frame=True)
+    assert len(recurrent(converted)) == 1
+    assert_streams(module, converted, 5, 8)
+
+
 APART = {
     "another activation": [layer("RNN", 4, 6), layer("RNN", 4, 6, nonlinearity="relu")],
     "another size": [layer("GRU", 4, 6), layer("GRU", 4, 7)],

@@ -24,14 +24,19 @@ def test_onnxruntimes_tanh_costs_what_the_floor_allows_and_pytorchs_does_not():
     assert FLOOR_ULP - 1 < ours.max() < FLOOR_ULP + 1
 
 
+SCALE, APART = np.array([400.0, 4.0, 1.0]), np.array([8e-4, 2e-5, 1e-6])  # 2, 5, 1 * 1e-6
+
+
 @pytest.mark.parametrize(
-    ("at_ends", "own"), [(True, 5e-6), (False, 2e-6)], ids=["at the ends of runs", "over time"]
+    ("is_state", "channel", "own"),
+    [(True, 2, 5e-6), (False, 2, 2e-6), (True, 1, 2e-5), (True, 0, 8e-4)],
+    ids=["a small state", "over time", "a larger one", "the largest"],
 )
-def test_states_share_pytorchs_largest_error_in_parts_of_their_scale(at_ends, own):
-    scale, apart = np.array([400.0, 4.0, 1.0]), np.array([8e-4, 2e-5, 1e-6])  # 2, 5, 1 * 1e-6
+def test_a_state_is_allowed_what_larger_ones_are_in_parts_of_its_scale(is_state, channel, own):
     for error, passes in ((3.9 * own, True), (4.1 * own, False)):
-        ledger = Ledger("c", ("batch", 3), at_ends=at_ends)
-        exact = np.stack([scale, -scale / 2])
-        got = exact + np.array([0.0, 0.0, error])
-        ledger.add(got, Reference(exact, exact + apart), "asked", 2)
+        ledger = Ledger("c", ("batch", 3), is_state=is_state)
+        exact = np.stack([SCALE, -SCALE / 2])
+        got = exact.copy()
+        got[:, channel] += error
+        ledger.add(got, Reference(exact, exact + APART), "asked", 2)
         assert (ledger.beyond("asked") is None) == passes

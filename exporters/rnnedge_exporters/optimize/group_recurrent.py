@@ -9,7 +9,7 @@ Rules:
        one kind, with the same attributes, stored weights, and no lengths by row; their
        initial states are inputs or constants of the graph, or missing in all.
     2. One layer reads what was split. Zeros in its weights keep the parts apart, which is exact:
-       they add nothing to numbers that are finite.
+       they add nothing to numbers that are finite. (Infinity in one part makes NaN of all.)
     3. The zeros are multiplied, too. So all units together are 32 at most: two layers of 16 units
        were 1.1 to 1.3 times as fast together as apart, four of 8 units 1.1 to 1.8 times; beyond,
        most were slower.
@@ -37,6 +37,7 @@ from rnnedge_exporters.optimize.recurrent_groups import (
     attributes_of,
     group_of,
     input_at,
+    only_use,
     perm_of,
     states_of,
 )
@@ -68,7 +69,8 @@ def _become_one(graph: ir.Graph, group: Group) -> None:
     ]
     attributes = {**first.attributes, "hidden_size": ir.AttrInt64("hidden_size", units)}
     inputs = [x, *_weights(graph, group), None, *states]
-    layer = ir.node(first.op_type, inputs, attributes, num_outputs=len(first.outputs))
+    outputs = max(len(node.outputs) for node in group.layers)
+    layer = ir.node(first.op_type, inputs, attributes, num_outputs=outputs)
     note_common_module(layer, group.layers)
     graph.insert_before(first, layer)
     y, *ends = layer.outputs
@@ -112,7 +114,8 @@ def _weights(graph: ir.Graph, group: Group) -> Iterator[ir.Value | None]:
         yield None
         return
     shape = (group.directions, 2 * gates, group.units)
-    rows = [np.zeros(shape, np.float32) if b is None else _array(b).reshape(shape) for b in biases]
+    none = np.zeros(shape, _array(known[0]).dtype)
+    rows = [none if bias is None else _array(bias).reshape(shape) for bias in biases]
     joined = np.concatenate(rows, axis=-1).reshape(group.directions, -1)
     yield new_constant(graph, _grouped(known[0]), joined)
 
@@ -141,14 +144,16 @@ def _side_by_side(parts: Sequence[np.ndarray], gates: int) -> np.ndarray:
 
 def _give_parts(graph: ir.Graph, group: Group, whole: ir.Value, place: int) -> None:
     """Rule 4, and the layers' outputs where rule 5 does not hold."""
-    old = [node.outputs[place] for node in group.layers]
-    if not any(value.uses() or value.is_graph_output() for value in old):
+    old = [node.outputs[place] if place < len(node.outputs) else None for node in group.layers]
+    read = [value is not None and bool(value.uses() or value.is_graph_output()) for value in old]
+    if not any(read):
         return
     sizes = whole_numbers(graph, f"sizes_{group.count}_{group.units}", [group.units] * group.count)
     split = ir.node("Split", [whole, sizes], {"axis": -1}, num_outputs=group.count)
     graph.insert_before(group.first, split)
-    for value, part in zip(old, split.outputs, strict=True):
-        become(value, part)
+    for value, part, is_read in zip(old, split.outputs, read, strict=True):
+        if value is not None and is_read:
+            become(value, part)
 
 
 def _give_joined(graph: ir.Graph, group: Group, y: ir.Value) -> bool:
@@ -158,38 +163,53 @@ def _give_joined(graph: ir.Graph, group: Group, y: ir.Value) -> bool:
     told = {tuple(map(_told, nodes)) for nodes, _ in ways}
     if join is None or len(told) > 1 or not _is_joined_in_order(join, ways):
         return False
-    if group.directions == 1:
-        if [node.op_type for node in way] not in (["Squeeze"], ["Squeeze", "Transpose"]):
-            return False
-        for node in way:
-            y = _like(graph, group, node, [y, *node.inputs[1:]])
-    else:
-        target = numbers_of(way[-1].inputs[1]) if len(way) == 2 else None
-        perm = perm_of(way[0]) if way else None
-        if perm is None or target is None or perm[-2:] != (1, 3):
-            return False
-        y = _parts_outside(graph, group, y, perm)
-        numbers = [*target[:-1], target[-1] * group.count]
-        wanted = whole_numbers(graph, "shape_" + "_".join(map(str, numbers)), numbers)
-        y = _like(graph, group, way[1], [y, wanted])
-    become(join.outputs[0], y)
+    inner = _in_one_direction if group.directions == 1 else _in_two_directions
+    value = inner(graph, group, way, y)
+    if value is None:
+        return False
+    become(join.outputs[0], value)
     return True
+
+
+def _in_one_direction(
+    graph: ir.Graph, group: Group, way: Sequence[ir.Node], y: ir.Value
+) -> ir.Value | None:
+    """Axes are moved, the units stay the last; None if they do not."""
+    kinds = [node.op_type for node in way]
+    is_moved = kinds == ["Squeeze", "Transpose"] and (perm_of(way[1]) or (0,))[-1] == 2
+    if not (is_moved or kinds == ["Squeeze"]) or numbers_of(input_at(way[0], 1)) != [1]:
+        return None
+    for node in way:
+        y = _like(graph, group, node, [y, *node.inputs[1:]])
+    return y
+
+
+def _in_two_directions(
+    graph: ir.Graph, group: Group, way: Sequence[ir.Node], y: ir.Value
+) -> ir.Value | None:
+    """Directions and units are one axis, the last; None if they are not."""
+    if [node.op_type for node in way] != ["Transpose", "Reshape"]:
+        return None
+    perm, target = perm_of(way[0]) or (), numbers_of(way[1].inputs[1])
+    shape = known_shape(way[1].outputs[0])
+    if perm[-2:] != (1, 3) or not target or 0 in target[2:] or shape is None:
+        return None
+    if shape[-1] != 2 * group.units:
+        return None
+    y = _parts_outside(graph, group, y, perm)
+    numbers = [*target[:-1], 2 * group.units * group.count]
+    wanted = whole_numbers(graph, "shape_" + "_".join(map(str, numbers)), numbers)
+    return _like(graph, group, way[1], [y, wanted])
 
 
 def _way_to_join(value: ir.Value) -> tuple[list[ir.Node], ir.Node | None]:
     """The nodes between a layer's output and a ``Concat``, and that; None if there is none."""
     way: list[ir.Node] = []
-    while True:
-        uses = list(value.uses())
-        if len(uses) != 1 or value.is_graph_output():
-            return way, None
-        node = uses[0].node
-        if node.op_type == "Concat":
-            return way, node
-        if node.op_type not in ("Squeeze", "Transpose", "Reshape"):
-            return way, None
+    node, place = only_use(value)
+    while node is not None and node.op_type in ("Squeeze", "Transpose", "Reshape") and place == 0:
         way.append(node)
-        value = node.outputs[0]
+        node, place = only_use(node.outputs[0])
+    return way, node if node is not None and node.op_type == "Concat" else None
 
 
 def _told(node: ir.Node) -> tuple[str, str, str]:

@@ -25,17 +25,14 @@ class Group:
         shape: of what is split.
         perm: of the transpositions between; None if there are none.
         layers: one per part, in their order.
+        first: the one of them that is first in the graph.
     """
 
     split: ir.Node
     shape: Sizes
     perm: Sequence[int] | None
     layers: Sequence[ir.Node]
-
-    @property
-    def first(self) -> ir.Node:
-        """The first layer."""
-        return self.layers[0]
+    first: ir.Node
 
     @property
     def count(self) -> int:
@@ -71,16 +68,24 @@ def group_of(split: ir.Node) -> Group | None:
     layers = [node for node in readers if node is not None and node.op_type in GATES]
     if len(layers) < max(2, len(split.outputs)) or not _are_alike(layers):
         return None
-    group = Group(split, shape, perm, layers)
+    first = next(node for node in split.graph or () if node in layers)
+    group = Group(split, shape, perm, layers, first)
     return group if group.count * group.units <= _MOST_UNITS else None
 
 
 def _only_reader(value: ir.Value) -> ir.Node | None:
-    """The one node that takes it, as its first input."""
-    uses = list(value.uses())
-    if len(uses) != 1 or uses[0].idx != 0 or value.is_graph_output():
-        return None
-    return uses[0].node
+    """The one node that takes it, as its first input, in the same graph."""
+    node, place = only_use(value)
+    return node if place == 0 else None
+
+
+def only_use(value: ir.Value) -> tuple[ir.Node | None, int]:
+    """The one node of the same graph that reads it, and at which input; None if others do."""
+    uses, producer = list(value.uses()), value.producer()
+    if len(uses) != 1 or value.is_graph_output() or producer is None:
+        return None, 0
+    node, place = uses[0]
+    return (node, place) if node.graph is producer.graph else (None, 0)
 
 
 def perm_of(node: ir.Node | None) -> tuple[int, ...] | None:
