@@ -103,7 +103,8 @@ def quantize(
         path: of a float file with a contract.
         output: of the file to write.
         kind: ``int8``, ``static``, ``weights8``, ``weights4`` or ``float16``; see
-            `QuantizeOptions`. None for ``static`` with calibration, else ``int8``.
+            `QuantizeOptions`. None for ``static`` with calibration, unless states in ``int8`` have
+            asked for that; else ``int8``.
         form: of recurrent layers: ``auto``, ``step`` or ``chunks``.
         block: inputs that share a step in the weight-only kinds.
         compute_from: layers with fewer weights are computed in float; None for what is faster.
@@ -135,7 +136,8 @@ def quantize(
         raise OutputError(
             "the file exists already", where=str(output), fix="choose another name, or force=True"
         )
-    kind = kind or ("static" if calibration is not None else "int8")
+    is_static = calibration is not None and states != "int8"
+    kind = kind or ("static" if is_static else "int8")
     _check_calibration(kind, states, calibration)
     model, source = load(path), read_in_one_piece(path)
     options = QuantizeOptions(
@@ -163,7 +165,7 @@ def quantize(
     budget = Budget(max_drop, min_snr_db)
     trial = _Trial(source, model.sha256, options, reference, on_progress)
     quantized, quality, ranked = trial.choose(budget, sensitivity=sensitivity)
-    broken = budget.broken_by(quality)
+    broken = [*budget.broken_by(quality), *trial.broken_by_states]
     content = quantized.to_bytes(quality.to_dict())
     speed = None
     if seconds > 0:
@@ -215,6 +217,7 @@ class _Trial:
         self._sha256 = sha256
         self._reference = reference
         self._say = on_progress
+        self.broken_by_states: list[str] = []
 
     def choose(
         self, budget: Budget, *, sensitivity: bool
@@ -223,6 +226,8 @@ class _Trial:
         quantized, quality = self._of(self._options)
         broken = budget.broken_by(quality)
         if not broken and not sensitivity:
+            return quantized, quality, None
+        if broken and self._is_broken_by_states(quantized, budget):
             return quantized, quality, None
         layers = [(layer.name, layer.operator) for layer in quantized.layers if not layer.is_float]
         self._say(f"measuring {len(layers)} layers one by one")
@@ -234,6 +239,16 @@ class _Trial:
         if kept is not None:
             quantized, quality = self._without(kept, budget)
         return quantized, quality, tuple(ranked)
+
+    def _is_broken_by_states(self, quantized: Quantized, budget: Budget) -> bool:
+        """Whether states alone, all layers in float, break it: then no layer helps."""
+        kind = self._options.states
+        if kind == "float":
+            return False
+        keep = {layer.name: "to measure the states alone" for layer in quantized.layers}
+        alone = budget.broken_by(self._of(replace(self._options, keep=keep))[1])
+        self.broken_by_states = [f"states in {kind} alone: {reason}" for reason in alone]
+        return bool(alone)
 
     def _without(self, kept: tuple[str, ...], budget: Budget) -> tuple[Quantized, Quality]:
         """With these layers computed in float, as few of the worst as need be stored in it, too."""

@@ -37,7 +37,7 @@ def quantize(
             metavar="KIND",
             help="int8: weights and, by the range of each run, activations. static: by the "
             "range in --calibrate. weights8, weights4: weights only. float16: stored in half "
-            "(default: int8; static with --calibrate).",
+            "(default: int8; static with --calibrate, but for --states int8).",
             show_default=False,
         ),
     ] = None,

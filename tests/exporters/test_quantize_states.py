@@ -68,7 +68,8 @@ def test_there_is_room_for_a_quarter_more_than_calibration_saw():
     for frame in X:
         stream.push(frame[None])
         largest = np.maximum(largest, np.abs(stream.state["c"]).max(axis=(0, 1)))
-    np.testing.assert_allclose(steps_of(stored(data, "int8"), "c"), 1.25 * largest / 127, rtol=1e-6)
+    steps = steps_of(stored(data, "int8"), "c").reshape(-1)
+    np.testing.assert_allclose(steps, 1.25 * largest / 127, rtol=1e-6)
 
 
 def test_what_lies_beyond_is_cut_off():
@@ -99,16 +100,69 @@ def test_initial_values_are_rounded_alike(states):
         assert (np.abs(stream.state[name] * steps - expected) <= half).all()
 
 
-def test_a_state_that_starts_at_infinity_stays_in_float():
+def starting_at(value):
+    """An LSTM whose hidden state starts there."""
     key = f"{TENSOR_KEY_PREFIX}h"
-    lowest = np.full(HIDDEN, -np.inf, "<f4").tobytes()
-    data = with_contract(
+    lowest = np.full(HIDDEN, value, "<f4").tobytes()
+    return with_contract(
         recurrent_file("LSTM"),
         lambda c: replace(c, states=(replace(c.states[0], tensor=key), c.states[1])),
         {key: base64.b64encode(lowest).decode()},
     )
-    contract = stored(data, "float16").contract
-    assert [state.dtype for state in contract.states] == ["float32", "float16"]
+
+
+def dtypes(quantized):
+    return [state.dtype for state in quantized.contract.states]
+
+
+@pytest.mark.parametrize(
+    ("start", "states"), [(-np.inf, "float16"), (-1e9, "float16"), (-1e9, "int8"), (9, "int8")]
+)
+def test_a_state_that_starts_far_away_stays_in_float(start, states):
+    quantized = stored(starting_at(start), states)
+    assert dtypes(quantized) == ["float32", states]
+    load(quantized.to_bytes()).stream().push(X[:3, :1])
+
+
+def test_running_totals_stay_in_float():
+    data = with_contract(
+        recurrent_file("LSTM"),
+        lambda c: replace(c, states=(c.states[0], replace(c.states[1], kind="buffer"))),
+    )
+    assert dtypes(stored(data, "float16")) == ["float16", "float32"]
+
+
+def test_halves_are_cut_off_at_their_largest():
+    data = recurrent_file("RNN", activation="Relu")
+    stream = load(stored(data, "float16").to_bytes()).stream()
+    stream.push(np.full((1, 1, FEATURES), 1e6, np.float32))
+    assert stream.state["h"].max() == np.finfo(np.float16).max
+
+
+def test_a_channel_that_was_only_zero_has_the_largest_step():
+    model = onnx.load_model_from_string(recurrent_file("RNN", activation="Relu"))
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        array[:, :1] = 0
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    bias = next(t for t in model.graph.initializer if t.name == "B")
+    array = onnx.numpy_helper.to_array(bias).copy()
+    array[:, [0, HIDDEN]] = 0
+    bias.CopyFrom(onnx.numpy_helper.from_array(array, "B"))
+    steps = steps_of(stored(model.SerializeToString(), "int8"), "h").reshape(-1)
+    assert steps[0] == steps[1:].max()
+
+
+def test_calibration_that_tells_nothing_is_refused():
+    data = recurrent_file("GRU", has_bias=False)
+    with pytest.raises(QuantizeError, match="zero throughout") as raised:
+        stored(data, "int8", seen=np.zeros_like(X))
+    assert raised.value.where == "state 'h'"
+    broken = X.copy()
+    broken[5, 0, 0] = np.nan
+    with pytest.raises(QuantizeError, match="gives NaN") as raised:
+        stored(data, "int8", seen=broken)
+    assert raised.value.where == "state 'h', after run 6"
 
 
 def test_streams_of_a_batch_carry_such_states_too():
@@ -139,5 +193,5 @@ def test_a_file_without_float_states_has_none_to_store():
 def test_layers_alone_are_measured_with_states_in_float():
     options = QuantizeOptions(states="float16", only=frozenset({"layer"}))
     quantized = quantize_model(recurrent_file("GRU"), options)
-    assert [state.dtype for state in quantized.contract.states] == ["float32"]
+    assert dtypes(quantized) == ["float32"]
     assert "states" not in json.loads(quantized.contract.to_json())["source"]["quantized"]

@@ -114,7 +114,7 @@ def test_calibration_makes_it_static(call, folder, tmp_path):
 
 def test_states_are_stored_in_int8_for_those_who_ask(call, folder, tmp_path):
     target = tmp_path / "small.onnx"
-    words = ("--states", "int8", "--kind", "int8", "--calibrate", folder / "x.npy", *QUICK)
+    words = ("--states", "int8", "--calibrate", folder / "x.npy", *QUICK)
     ended = call("quantize", folder / "gru.onnx", "-o", target, *words)
     assert ended.code == 0, ended.err
     assert "32 B per stream, in place of 128 B" in " ".join(ended.out.split())
@@ -122,6 +122,14 @@ def test_states_are_stored_in_int8_for_those_who_ask(call, folder, tmp_path):
     assert "states stored in int8" in " ".join(call("inspect", target).out.split())
     operators = {node.op_type for node in onnx.load(target).graph.node}
     assert "MatMulIntegerToFloat" not in operators  # the kind is not static for it
+
+
+def test_states_that_break_the_budget_alone_are_told(call, folder, tmp_path):
+    words = ("--states", "int8", "--calibrate", folder / "x.npy", "--min-snr-db", "100", *QUICK)
+    ended = call("quantize", folder / "gru.onnx", "-o", tmp_path / "out.onnx", *words)
+    assert ended.code == 1
+    assert "states in int8 alone: " in " ".join(ended.out.split())
+    assert "nothing was written" in ended.out
 
 
 def test_the_worst_layer_stays_in_float_for_the_budget(call, two_layers, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from rnnedge_exporters.errors import QuantizeError
 from rnnedge_exporters.quantize.frames import open_session
 from rnnedge_exporters.quantize.quantize import layer_nodes, opened
 from rnnedge_exporters.quantize.rounding import Range
@@ -36,6 +37,9 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> Calibr
     Args:
         data: of a float file with a contract.
         chunks: of one signal, in order; arrays by input name, each a run that the contract allows.
+
+    Raises:
+        QuantizeError: a state becomes NaN; or as `opened`.
     """
     model, contract = opened(data)
     watched = _watched(model)
@@ -47,7 +51,7 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> Calibr
     states: dict[str, np.ndarray] | None = None
     ranges: dict[str, Range] = {}
     largest: dict[str, np.ndarray] = {}
-    for chunk in chunks:
+    for run, chunk in enumerate(chunks):
         if states is None:
             states = _initial(data, chunk)
         results = session.run([*names, *after], {**chunk, **states})
@@ -58,6 +62,12 @@ def calibrate(data: bytes, chunks: Iterable[Mapping[str, np.ndarray]]) -> Calibr
                 ranges[name] = ranges[name].joined(seen) if name in ranges else seen
         for state in contract.states:
             sizes = by_channel(state, np.abs(states[state.input]))
+            if np.isnan(sizes).any():
+                raise QuantizeError(
+                    "the float file gives NaN for the calibration data",
+                    where=f"state {state.name!r}, after run {run + 1}",
+                    fix="look at the data: rnnedge run tells of NaN and infinity in an input",
+                )
             largest[state.name] = np.maximum(largest.get(state.name, sizes), sizes)
     return Calibration(ranges, largest)
 

@@ -1,16 +1,20 @@
 """Pass: states in float16 or int8, for those who ask: half or a quarter of the bytes of a stream.
 
 Rules:
-    1. States of float32 become ``float16`` by `Cast`, or ``int8`` by a step for each channel,
-       behind the input and before the output; the network between computes as it did.
-    2. The largest int8, 127, stands for the largest value of the channel that calibration saw, and
-       a quarter more: states go on for longer than the data. What lies beyond is cut off. Zero
-       stays zero, so that a stream that starts from zeros starts from the same.
-    3. Initial values are rounded in the same way. A state that starts at infinity, as the maximum
-       of nothing, stays in float, and positions and lengths, whole numbers, stay as they are.
+    1. States of float32 become ``float16`` by `Cast`, or ``int8`` in steps of a size for each
+       channel, behind the input and before the output; the network between computes as it did.
+    2. In int8, 127 stands for the largest value of the channel that calibration saw, and a quarter
+       more: states go on for longer than the data. A channel that was only zero has the largest
+       step of the others. What lies beyond, and in float16 beyond 65,504, is cut off. Zero stays
+       zero, so that a stream that starts from zeros starts from the same.
+    3. Initial values are rounded in the same way. What stays as it is: a state whose initial value
+       cannot be told so, as the maximum of nothing, -1e9 or less; running totals, which would stop
+       growing as soon as a frame adds less than half a step; positions and lengths.
     4. What comes back in the next run has been rounded: a recurrent state gathers this error, and
        the report of `rnnedge quantize` tells whether it grows. What moves a cell by less than half
-       a step per frame does not move it at all in int8.
+       a step per frame does not move it at all.
+    5. Steps are multiplied and divided by as vectors: the operators that quantise by channel take
+       twenty times as long along the last axis.
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ from rnnedge_runtime.contract import BATCH, TENSOR_KEY_PREFIX, Contract, State
 States: TypeAlias = Literal["float", "float16", "int8"]
 _MOST = 127
 _ROOM = 1.25
+_HALVES = {"lowest": float(np.finfo(np.float16).min), "highest": float(np.finfo(np.float16).max)}
+_FAR = 4.0
+"""A start so many times beyond what calibration saw would make steps too large for the rest."""
 
 
 def channel_axis(state: State) -> int:
@@ -58,7 +65,7 @@ def store_states(
 
     Returns:
         The contract with the states' new element types. The steps of a state of int8 are stored in
-        the file as ``NAME.step``.
+        the file as ``INPUT.step``, by the name of the graph input.
 
     Raises:
         QuantizeError: calibration has not seen a state, or no state is a float.
@@ -66,10 +73,10 @@ def store_states(
     kept = []
     for state in contract.states:
         first = _initial(model, state)
-        if state.dtype != "float32" or not np.isfinite(first).all():
+        if _stays(state, first, kind, sizes):
             kept.append(state)
             continue
-        step = None if kind == "float16" else _step(state, first, sizes)
+        step = None if kind == "float16" else _step(state, first, sizes[state.name])
         _enter(model.graph, state, step)
         _leave(model.graph, state, step)
         kept.append(_retold(model, state, _rounded(state, first, step)))
@@ -91,26 +98,48 @@ def _initial(model: ir.Model, state: State) -> np.ndarray:
     return np.frombuffer(data, "<f4").reshape(shape)
 
 
-def _step(state: State, first: np.ndarray, sizes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Rule 2."""
+def _stays(state: State, first: np.ndarray, kind: States, sizes: Mapping[str, np.ndarray]) -> bool:
+    """Rule 3, and whether calibration tells what rule 2 needs."""
+    if state.dtype != "float32" or state.kind == "buffer" or not np.isfinite(first).all():
+        return True
+    largest = float(np.abs(first).max(initial=0))
+    if kind == "float16":
+        return largest > _HALVES["highest"]
     seen = sizes.get(state.name)
+    what = ""
     if seen is None:
+        what = "how large they become is not known"
+    elif not np.isfinite(seen).all():
+        what = "with the data that were given, this one became infinite"
+    elif not (seen.any() or largest):
+        what = "with the data that were given, this one was zero throughout"
+    if seen is None or what:
         raise QuantizeError(
-            "states in int8 need calibration: how large they become is not known",
+            f"states in int8 need calibration: {what}",
             where=f"state {state.name!r}",
             fix="give typical inputs: --calibrate FILE; float16 needs none",
         )
+    return largest > _FAR * float(seen.max()) > 0
+
+
+def _step(state: State, first: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Rule 2, ``[channels]``."""
     largest = np.maximum(_ROOM * seen, by_channel(state, np.abs(first)))
     usable = largest > np.finfo(np.float32).tiny
-    return np.asarray(np.where(usable, largest / _MOST, 1), np.float32)
+    return np.asarray(np.where(usable, largest, largest.max()) / _MOST, np.float32)
 
 
 def _rounded(state: State, values: np.ndarray, step: np.ndarray | None) -> np.ndarray:
     if step is None:
         return values.astype(np.float16)
-    along = [-1 if axis == channel_axis(state) else 1 for axis in range(values.ndim)]
-    whole = np.clip(np.rint(values / step.reshape(along)), -_MOST, _MOST)
+    whole = np.clip(np.rint(values / _along(state, step)), -_MOST, _MOST)
     return np.asarray(whole, np.int8)
+
+
+def _along(state: State, step: np.ndarray) -> np.ndarray:
+    """In a shape that multiplies channel by channel."""
+    channels = channel_axis(state)
+    return step.reshape([-1 if axis == channels else 1 for axis in range(len(state.shape))])
 
 
 def _retold(model: ir.Model, state: State, first: np.ndarray) -> State:
@@ -128,11 +157,14 @@ def _enter(graph: ir.Graph, state: State, step: np.ndarray | None) -> None:
     """Rule 1, behind the input."""
     place, old = next((n, v) for n, v in enumerate(graph.inputs) if v.name == state.input)
     new = ir.Value(name=state.input, shape=old.shape, type=_type(step))
-    node = _between(graph, state, new, step, "DequantizeLinear", ir.DataType.FLOAT)
-    value = node.outputs[0]
-    value.name, value.type, value.shape = f"{state.input}.float", old.type, old.shape
     old.name = f"{state.input}.before"
-    graph.insert_before(graph[0], node)
+    writer = Writer(graph, graph[0], state.input)
+    if step is None:
+        value = writer.one("Cast", new, to=ir.DataType.FLOAT)
+    else:
+        one, zero, steps = _constants(writer, state, step)
+        value = writer.one("Mul", writer.one("DequantizeLinear", new, one, zero), steps)
+    value.type, value.shape = old.type, old.shape
     ir.convenience.replace_all_uses_with(old, value, replace_graph_outputs=True)
     graph.inputs[place] = new
 
@@ -141,10 +173,17 @@ def _leave(graph: ir.Graph, state: State, step: np.ndarray | None) -> None:
     """Rule 1, before the output."""
     place, old = next((n, v) for n, v in enumerate(graph.outputs) if v.name == state.output)
     old.name = f"{state.output}.float"
-    node = _between(graph, state, old, step, "QuantizeLinear", ir.DataType.FLOAT16)
-    new = node.outputs[0]
+    end = ir.node("Identity", [old])
+    graph.append(end)
+    writer = Writer(graph, end, f"{state.output}.stored")
+    if step is None:
+        low, high = (writer.constant(n, np.array(v, np.float32)) for n, v in _HALVES.items())
+        new = writer.one("Cast", writer.one("Clip", old, low, high), to=ir.DataType.FLOAT16)
+    else:
+        one, zero, steps = _constants(writer, state, step)
+        new = writer.one("QuantizeLinear", writer.one("Div", old, steps), one, zero)
+    graph.remove(end)
     new.name, new.shape, new.type = state.output, old.shape, _type(step)
-    graph.append(node)
     graph.outputs[place] = new
 
 
@@ -152,17 +191,10 @@ def _type(step: np.ndarray | None) -> ir.TensorType:
     return ir.TensorType(ir.DataType.FLOAT16 if step is None else ir.DataType.INT8)
 
 
-def _between(
-    graph: ir.Graph,
-    state: State,
-    value: ir.Value,
-    step: np.ndarray | None,
-    kind: str,
-    to: ir.DataType,
-) -> ir.Node:
-    if step is None:
-        return ir.node("Cast", [value], {"to": int(to)}, name=f"{value.name}.Cast")
-    constants = Writer(graph, graph[0], state.name)
-    zero = constants.constant("zero", np.zeros(step.shape, np.int8))
-    given = [value, constants.constant("step", step), zero]
-    return ir.node(kind, given, {"axis": channel_axis(state)}, name=f"{value.name}.{kind}")
+def _constants(
+    writer: Writer, state: State, step: np.ndarray
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """1 and 0, which make integers of rounded floats, and the steps."""
+    one = writer.constant("one", np.array(1, np.float32))
+    zero = writer.constant("zero", np.array(0, np.int8))
+    return one, zero, writer.constant("step", _along(state, step))
