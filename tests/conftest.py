@@ -18,7 +18,7 @@ os.environ.setdefault("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER", "1")
 def pytest_addoption(parser):
     """The long runs; CONTRIBUTING.md says when."""
     parser.addoption("--long", action="store_true", help="run what is marked long, too")
-    parser.addoption("--networks", type=int, default=24, help="how many random networks to try")
+    parser.addoption("--networks", type=int, default=16, help="how many random networks to try")
     parser.addoption("--all-mutations", action="store_true", help="try every mutation")
 
 

@@ -47,6 +47,11 @@ def layer(kind, features, units, **options):
     return lambda: getattr(nn, kind)(features, units, **options)
 
 
+def some(cases, *names):
+    """The others are long."""
+    return [n if n in names else pytest.param(n, marks=pytest.mark.long) for n in cases]
+
+
 def one_frame(module, features=8):
     spec = f"float32[batch, time, {features}]"
     return convert(module.eval(), {"x": spec}, one_frame=True)
@@ -75,7 +80,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("name", some(ALIKE, "GRU", "LSTM", "parts of different sizes"))
 def test_layers_on_all_parts_of_the_features_become_one(name):
     module = Parts(*ALIKE[name])
     converted = one_frame(module)
@@ -176,7 +181,7 @@ APART = {
 }
 
 
-@pytest.mark.parametrize("name", APART)
+@pytest.mark.parametrize("name", some(APART, "another activation", "too many units"))
 def test_what_is_not_alike_or_large_stays_apart_and_right(name):
     module = Parts(*APART[name])
     converted = one_frame(module)
