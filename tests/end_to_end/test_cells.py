@@ -219,8 +219,8 @@ def test_a_cell_whose_result_can_be_read_in_two_ways_asks():
         convert(Either(), {"x": X})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("one_frame", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("one_frame", [False, True])
 def test_a_cells_file_can_be_explained(one_frame):
     module = made("nested")
     converted = convert(module, {"x": X}, states=CELLS["nested"][1], one_frame=one_frame)

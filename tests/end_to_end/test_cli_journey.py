@@ -88,7 +88,7 @@ def test_no_verify_writes_a_file_without_proof(spawn, trained):
     assert made["contract"]["parity"] is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_directions_run_whole(spawn):
     words = ("export", "net.py:Denoiser", "--arg", "both_ways=true", "--input", INPUT)
     made = spawn(*words, "--mode", "sequence", "-o", "net.onnx", "--json")

@@ -275,7 +275,7 @@ def test_a_loop_around_cells_becomes_layers_any_other_a_scan(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Stacked, Own, Written])
+@pytest.mark.parametrize("kind", [Stacked, Own, pytest.param(Written, marks=pytest.mark.long)])
 def test_a_loop_runs_whole_in_sequence_mode(kind):
     module, converted = exported(kind, "sequence")
     assert rnnedge.verify(converted.to_bytes(), module).passed
@@ -326,7 +326,7 @@ class TwoBack(Base):
 
 @pytest.mark.parametrize(
     "kind",
-    [Weighs, *(pytest.param(k, marks=pytest.mark.slow) for k in (Alternates, Backward, TwoBack))],
+    [Weighs, Backward, *(pytest.param(k, marks=pytest.mark.long) for k in (Alternates, TwoBack))],
 )
 @pytest.mark.slow
 def test_iterations_that_are_not_alike_are_refused_with_the_way_out(kind):

@@ -61,7 +61,9 @@ def mutated(folder, mutation):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, PARTS))]
+)
 def test_a_mistake_is_noticed(tmp_path, pytestconfig, part):
     everything = pytestconfig.getoption("--all-mutations")
     tried = [m for m in MUTATIONS if m.quick or everything][part::PARTS]

@@ -197,7 +197,7 @@ def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
                 assert options[field.name].default == field.default, field.name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_way_from_a_text_to_a_device_writes_the_text_learned(text: Path, spawn) -> None:
     words = ("--hidden", 32, "--batch", 2, "--unroll", 32, "--steps", 250)
     trained = spawn("train", "char-lm", "--text", text, *words, "--json")
