@@ -37,8 +37,8 @@ def stored(data, states, *, keeps_weights=True, seen=X):
 
 def steps_of(quantized, name):
     """Of each channel; 1 for halves."""
-    stored = quantized.model.graph.initializers.get(f"{name}.step")
-    return np.ones(1, np.float32) if stored is None else stored.const_value.numpy()
+    found = quantized.model.graph.initializers.get(f"{name}/stored.step")
+    return np.ones(1, np.float32) if found is None else found.const_value.numpy()
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -13,8 +13,8 @@ Rules:
     4. What comes back in the next run has been rounded: a recurrent state gathers this error, and
        the report of `rnnedge quantize` tells whether it grows. What moves a cell by less than half
        a step per frame does not move it at all.
-    5. Steps are multiplied and divided by as vectors: the operators that quantise by channel take
-       twenty times as long along the last axis.
+    5. Steps are multiplied and divided by as vectors: onnxruntime's operators that quantise by
+       channel go number by number where channels are the last axis.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def store_states(
 
     Returns:
         The contract with the states' new element types. The steps of a state of int8 are stored in
-        the file as ``INPUT.step``, by the name of the graph input.
+        the file as ``INPUT/stored.step``, by the name of the graph input.
 
     Raises:
         QuantizeError: calibration has not seen a state, or no state is a float.
@@ -158,11 +158,11 @@ def _enter(graph: ir.Graph, state: State, step: np.ndarray | None) -> None:
     place, old = next((n, v) for n, v in enumerate(graph.inputs) if v.name == state.input)
     new = ir.Value(name=state.input, shape=old.shape, type=_type(step))
     old.name = f"{state.input}.before"
-    writer = Writer(graph, graph[0], state.input)
+    writer = Writer(graph, graph[0], f"{state.input}/stored")
     if step is None:
         value = writer.one("Cast", new, to=ir.DataType.FLOAT)
     else:
-        one, zero, steps = _constants(writer, state, step)
+        one, zero, steps = _constants(graph, state, step)
         value = writer.one("Mul", writer.one("DequantizeLinear", new, one, zero), steps)
     value.type, value.shape = old.type, old.shape
     ir.convenience.replace_all_uses_with(old, value, replace_graph_outputs=True)
@@ -175,12 +175,12 @@ def _leave(graph: ir.Graph, state: State, step: np.ndarray | None) -> None:
     old.name = f"{state.output}.float"
     end = ir.node("Identity", [old])
     graph.append(end)
-    writer = Writer(graph, end, f"{state.output}.stored")
+    writer = Writer(graph, end, f"{state.output}/stored")
     if step is None:
         low, high = (writer.constant(n, np.array(v, np.float32)) for n, v in _HALVES.items())
         new = writer.one("Cast", writer.one("Clip", old, low, high), to=ir.DataType.FLOAT16)
     else:
-        one, zero, steps = _constants(writer, state, step)
+        one, zero, steps = _constants(graph, state, step)
         new = writer.one("QuantizeLinear", writer.one("Div", old, steps), one, zero)
     graph.remove(end)
     new.name, new.shape, new.type = state.output, old.shape, _type(step)
@@ -192,9 +192,10 @@ def _type(step: np.ndarray | None) -> ir.TensorType:
 
 
 def _constants(
-    writer: Writer, state: State, step: np.ndarray
+    graph: ir.Graph, state: State, step: np.ndarray
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """1 and 0, which make integers of rounded floats, and the steps."""
+    """1 and 0, which make integers of rounded floats, and the steps; stored once for each state."""
+    writer = Writer(graph, graph[0], f"{state.input}/stored")
     one = writer.constant("one", np.array(1, np.float32))
     zero = writer.constant("zero", np.array(0, np.int8))
     return one, zero, writer.constant("step", _along(state, step))
