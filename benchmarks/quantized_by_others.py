@@ -28,6 +28,7 @@ from torch import nn
 
 import rnnedge
 from benchmarks.cells import Cell
+from rnnedge.benchmark.peers.openvino import settings
 from rnnedge.benchmark.peers.quiet import silent
 from rnnedge.benchmark.trials import take_turns
 from rnnedge_exporters.quantize import QuantizeOptions, quantize_model
@@ -78,15 +79,9 @@ def openvino(step: Step, example: list[np.ndarray], frames: np.ndarray) -> dict[
         ),
         "OpenVINO int8": nncf.quantize(model.clone(), nncf.Dataset(rows), subset_size=len(rows)),
     }
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
 
     def runner(model: Any) -> Run:
-        request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
+        request = ov.Core().compile_model(model, "CPU", settings(threads=1)).create_infer_request()
         return lambda given: list(request.infer(given, share_inputs=True).values())
 
     return {name: runner(model) for name, model in models.items()}

@@ -26,22 +26,21 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from rnnedge_exporters.nodes import GATES, input_at
 from rnnedge_exporters.optimize.forms import Sizes, known_shape, new_constant
 from rnnedge_exporters.optimize.names import note_common_module
 from rnnedge_exporters.optimize.recurrent_groups import (
     BIAS,
-    GATES,
     RECURRENCE,
     WEIGHTS,
     Group,
     attributes_of,
     group_of,
-    input_at,
     only_use,
     perm_of,
     states_of,
 )
-from rnnedge_exporters.optimize.values import as_shape, become, numbers_of, whole_numbers
+from rnnedge_exporters.optimize.values import as_shape, become, numbers_of, reshape, whole_numbers
 
 
 def group_recurrent(model: ir.Model) -> int:
@@ -93,10 +92,13 @@ def _add(
     **attributes: object,
 ) -> ir.Value:
     """A new node's result, in front of the layers."""
-    node = ir.node(kind, inputs, attributes)  # type: ignore[arg-type]
+    return _placed(graph, group, ir.node(kind, inputs, attributes), shape)  # type: ignore[arg-type]
+
+
+def _placed(graph: ir.Graph, group: Group, node: ir.Node, shape: Sizes | None) -> ir.Value:
     graph.insert_before(group.first, node)
-    value = node.outputs[0]
-    value.type = None if inputs[0] is None else inputs[0].type
+    value, given = node.outputs[0], node.inputs[0]
+    value.type = None if given is None else given.type
     value.shape = None if shape is None else as_shape(shape)
     return value
 
@@ -198,8 +200,7 @@ def _in_two_directions(
         return None
     y = _parts_outside(graph, group, y, perm)
     numbers = [*target[:-1], 2 * group.units * group.count]
-    wanted = whole_numbers(graph, "shape_" + "_".join(map(str, numbers)), numbers)
-    return _like(graph, group, way[1], [y, wanted])
+    return _placed(graph, group, reshape(graph, y, numbers), (*shape[:-1], numbers[-1]))
 
 
 def _way_to_join(value: ir.Value) -> tuple[list[ir.Node], ir.Node | None]:
@@ -231,9 +232,7 @@ def _parts_outside(graph: ir.Graph, group: Group, y: ir.Value, perm: Sequence[in
     shape = known_shape(y)
     assert shape is not None  # noqa: S101 - it was told
     cut = (*shape[:-1], group.count, group.units)
-    name = f"parts_{group.count}_{group.units}"
-    target = whole_numbers(graph, name, [0, 0, 0, group.count, group.units])
-    y = _add(graph, group, "Reshape", [y, target], cut)
+    y = _placed(graph, group, reshape(graph, y, [0, 0, 0, group.count, group.units]), cut)
     order = [*perm[:2], 3, 1, 4]
     return _add(graph, group, "Transpose", [y], tuple(cut[axis] for axis in order), perm=order)
 

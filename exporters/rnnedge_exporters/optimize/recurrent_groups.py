@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rnnedge_exporters.nodes import GATES, input_at
 from rnnedge_exporters.optimize.forms import Sizes, known_shape
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 WEIGHTS, RECURRENCE, BIAS, _LENGTHS, _FIRST_STATE = range(1, 6)
 _MOST_INPUTS = {"RNN": 6, "GRU": 6, "LSTM": 7}
 """Peepholes come after these."""
@@ -105,11 +105,6 @@ def _are_alike(layers: Sequence[ir.Node]) -> bool:
 def attributes_of(node: ir.Node) -> str:
     """The same for nodes whose attributes are the same."""
     return repr(sorted((name, attr.value) for name, attr in node.attributes.items()))
-
-
-def input_at(node: ir.Node, place: int) -> ir.Value | None:
-    """An input that may be missing."""
-    return node.inputs[place] if len(node.inputs) > place else None
 
 
 def states_of(node: ir.Node) -> list[ir.Value | None]:

@@ -17,8 +17,3 @@ def stored(value: ir.Value | None) -> np.ndarray | None:
     """The array that a value is, if it is stored in the file and not an input."""
     tensor = None if value is None or value.is_graph_input() else value.const_value
     return None if tensor is None else tensor.numpy()
-
-
-def input_at(node: ir.Node, place: int) -> ir.Value | None:
-    """An input, None where it is left out."""
-    return node.inputs[place] if place < len(node.inputs) else None

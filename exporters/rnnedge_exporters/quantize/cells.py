@@ -19,8 +19,6 @@ import onnx_ir as ir
 from rnnedge_exporters.quantize.products import Pair
 from rnnedge_exporters.quantize.writer import Writer
 
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-
 
 @dataclass(frozen=True)
 class Cell:

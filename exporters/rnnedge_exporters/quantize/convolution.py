@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.arrays import input_at, stored
+from rnnedge_exporters.nodes import input_at
+from rnnedge_exporters.quantize.arrays import stored
 from rnnedge_exporters.quantize.rounding import Range, channel_scale, to_levels
 from rnnedge_exporters.quantize.writer import Writer
 

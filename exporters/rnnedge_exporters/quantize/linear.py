@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.arrays import Ranges, input_at, stored
+from rnnedge_exporters.nodes import input_at
+from rnnedge_exporters.quantize.arrays import Ranges, stored
 from rnnedge_exporters.quantize.products import Style, product
 from rnnedge_exporters.quantize.writer import Writer
 

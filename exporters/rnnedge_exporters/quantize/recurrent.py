@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rnnedge_exporters.quantize.arrays import Ranges, input_at, stored
+from rnnedge_exporters.nodes import input_at
+from rnnedge_exporters.quantize.arrays import Ranges, stored
 from rnnedge_exporters.quantize.cells import Cell
 from rnnedge_exporters.quantize.products import Pair, Style
 from rnnedge_exporters.quantize.writer import Writer

@@ -11,6 +11,16 @@ from rnnedge.benchmark.peers.protocol import Prepared
 from rnnedge.benchmark.subject import Subject
 
 
+def settings(threads: int) -> dict[str, Any]:
+    """Of `Core.compile_model`: one call after the other, in float32."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
 class OpenVino:
     """The file, compiled for the sizes of a call."""
 
@@ -25,13 +35,7 @@ class OpenVino:
         core = openvino.Core()
         model = core.read_model(str(subject.path))
         model.reshape({name: list(array.shape) for name, array in example(subject).items()})
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": subject.threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        request = core.compile_model(model, "CPU", settings(subject.threads)).create_infer_request()
         wanted = [state.output for state in subject.model.contract.states]
         wanted += [port.name for port in subject.model.contract.outputs]
         outputs = request.model_outputs
