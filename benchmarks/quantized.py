@@ -6,7 +6,7 @@ microseconds; ratios of medians, and of the fastest tenth, which other work on t
 less. Signal to noise is of 1,000 random frames through random weights; a trained network is judged
 by its own metric (docs/quantize.md).
 
-Not compared: OpenVINO's int8. Its compression is a package of its own (nncf), which was not tried.
+int8 of OpenVINO and LiteRT: `benchmarks/quantized_by_others.py`.
 
 ``--least`` prints what small layers take, the step in products beside the float operator: where the
 two meet is where `rnnedge_exporters.quantize.plan` begins to compute in integers.
